@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mmapable BPF arrays: the agent reads and writes the kernel's memory without a system call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include "agent/base/result.hpp"
+#include "agent/base/unique_fd.hpp"
+
+namespace sonde::bpf {
+
+// The mapped memory of one array; the descriptor may be closed while it is mapped.
+class Mapping {
+public:
+  Mapping() = default;
+  // `bytes` = entries * value size (values rounded up to 8 bytes).
+  static Result<Mapping> create(int map_fd, std::size_t bytes, bool writable);
+  Mapping(Mapping&& other) noexcept
+      : memory_(std::exchange(other.memory_, nullptr)), bytes_(other.bytes_)
+  {
+  }
+  Mapping& operator=(Mapping&& other) noexcept
+  {
+    std::swap(memory_, other.memory_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping();
+
+  void* data() const { return memory_; }
+  std::size_t bytes() const { return bytes_; }
+
+private:
+  void* memory_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+// Counters that each CPU increments in its own row: index = cpu * columns + column. Plain arrays
+// with BPF_F_MMAPABLE instead of per-CPU maps: look-ups are inlined on every kernel, and reading
+// them costs no system call.
+template <typename T>
+class Rows {
+  static_assert(sizeof(T) % 8 == 0);
+
+public:
+  Rows() = default;
+  static Result<Rows> create(int map_fd, unsigned cpus, unsigned columns)
+  {
+    Rows rows;
+    rows.mapping_ = SONDE_TRY(
+        Mapping::create(map_fd, sizeof(T) * std::size_t{cpus} * columns, /*writable=*/false));
+    rows.cpus_ = cpus;
+    rows.columns_ = columns;
+    return rows;
+  }
+
+  unsigned cpus() const { return cpus_; }
+  unsigned columns() const { return columns_; }
+  const volatile T& at(unsigned cpu, unsigned column) const
+  {
+    return static_cast<const volatile T*>(mapping_.data())[std::size_t{cpu} * columns_ + column];
+  }
+
+private:
+  Mapping mapping_;
+  unsigned cpus_ = 0;
+  unsigned columns_ = 0;
+};
+
+// Adds up the rows of all CPUs, word by word; T consists of __u64 only.
+template <typename T>
+T sum_rows(const Rows<T>& rows, unsigned column)
+{
+  T total{};
+  auto* out = reinterpret_cast<std::uint64_t*>(&total);
+  for (unsigned cpu = 0; cpu < rows.cpus(); ++cpu) {
+    const auto* row = reinterpret_cast<const volatile std::uint64_t*>(&rows.at(cpu, column));
+    for (std::size_t i = 0; i < sizeof(T) / 8; ++i)
+      out[i] += row[i];
+  }
+  return total;
+}
+
+}  // namespace sonde::bpf

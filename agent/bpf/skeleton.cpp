@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/bpf/skeleton.hpp"
+
+#include <array>
+#include <cstdarg>
+#include <cstdio>
+
+#include "agent/base/log.hpp"
+#include "agent/base/text.hpp"
+
+namespace sonde::bpf {
+
+namespace {
+
+thread_local std::string complaint;
+
+int on_message(libbpf_print_level level, const char* format, va_list args)
+{
+  std::array<char, 4096> buffer{};
+  std::vsnprintf(buffer.data(), buffer.size(), format, args);
+  const auto line = trim(buffer.data());
+  if (level == LIBBPF_WARN && complaint.empty())
+    complaint = line.substr(0, 512);
+  log::debug("libbpf", {{"text", std::string(line)}});
+  return 0;
+}
+
+}  // namespace
+
+void capture_messages()
+{
+  libbpf_set_print(on_message);
+}
+
+std::string last_complaint()
+{
+  return std::exchange(complaint, {});
+}
+
+Result<Link> Link::attach(const bpf_program* program)
+{
+  Link link;
+  link.link_.reset(bpf_program__attach(program));
+  if (!link.link_)
+    return fail(errno, std::string("attach ") + bpf_program__section_name(program));
+  return link;
+}
+
+Result<Link> Link::attach_iterator(const bpf_program* program, int map_fd)
+{
+  bpf_iter_link_info info{};
+  info.map.map_fd = static_cast<__u32>(map_fd);
+  LIBBPF_OPTS(bpf_iter_attach_opts, options);
+  if (map_fd >= 0) {
+    options.link_info = &info;
+    options.link_info_len = sizeof info;
+  }
+  Link link;
+  link.link_.reset(bpf_program__attach_iter(program, &options));
+  if (!link.link_)
+    return fail(errno, std::string("attach ") + bpf_program__section_name(program));
+  return link;
+}
+
+}  // namespace sonde::bpf

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node collector: reads procfs or sysfs at each scrape and gives node_exporter's families.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include <prometheus/metric_family.h>
+
+#include "agent/base/result.hpp"
+#include "agent/base/settings.hpp"
+#include "agent/metrics/desc.hpp"
+
+namespace sonde {
+
+// Where the node's file systems are seen from; injected, so tests point them at fixtures.
+struct Paths {
+  std::filesystem::path procfs = "/proc";
+  std::filesystem::path sysfs = "/sys";
+  std::filesystem::path rootfs = "/";
+  std::filesystem::path udev_data = "/run/udev/data";
+
+  std::filesystem::path proc(std::string_view name) const { return procfs / name; }
+  std::filesystem::path sys(std::string_view name) const { return sysfs / name; }
+  // The network namespace of the node, not of Sonde's own pod: PID 1's.
+  std::filesystem::path net(std::string_view name) const { return procfs / "1/net" / name; }
+};
+
+using Families = std::vector<prometheus::MetricFamily>;
+
+class Collector {
+public:
+  Collector() = default;
+  Collector(const Collector&) = delete;
+  Collector& operator=(const Collector&) = delete;
+  virtual ~Collector() = default;
+
+  // Appends this collector's families. An error fails this collector alone; what it appended
+  // before is still exposed. Calls never overlap; they come from changing threads.
+  virtual Result<> collect(Families& out) = 0;
+};
+
+// One line of collectors.def: the constant each collector's file defines.
+struct CollectorInfo {
+  std::string_view name;
+  bool enabled;  // unless --no-collector.<name>
+  // Fails on a setting that cannot be used (include and exclude together).
+  Result<std::unique_ptr<Collector>> (*create)(const Paths& paths, const Settings& settings);
+  std::span<const metrics::Desc>
+      metrics;  // the catalogue; families named by the kernel as a pattern
+  std::span<const Setting> settings = {};
+};
+
+std::span<const CollectorInfo* const> collectors();
+
+}  // namespace sonde

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/metrics/bounds.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "agent/metrics/exposition.hpp"
+
+namespace sonde::metrics {
+
+Result<Bounds> Bounds::create(std::span<const std::uint64_t> values, double unit)
+{
+  if (values.empty() || values.size() >= SONDE_BUCKETS)
+    return fail(
+        fmt::format("a histogram has 1 to {} bounds, not {}", SONDE_BUCKETS - 1, values.size()));
+  if (!std::ranges::is_sorted(values, std::less_equal{}) || values.front() == 0)
+    return fail("histogram bounds must be above zero and ascend");
+  Bounds bounds;
+  bounds.values_.assign(values.begin(), values.end());
+  bounds.unit_ = unit;
+  for (const auto value : values) {
+    std::string le = "le=\"";
+    // Dividing by a whole number of units a second is exact to the last digit; 1000 * 1e-9 is not.
+    append_number(
+        le, unit < 1 ? static_cast<double>(value) / (1 / unit) : static_cast<double>(value) * unit);
+    bounds.le_.push_back(le += '"');
+  }
+  bounds.le_.emplace_back(R"(le="+Inf")");
+  return bounds;
+}
+
+std::array<std::uint64_t, SONDE_BUCKETS> Bounds::padded() const
+{
+  std::array<std::uint64_t, SONDE_BUCKETS> out{};
+  out.fill(~std::uint64_t{0});
+  std::ranges::copy(values_, out.begin());
+  return out;
+}
+
+}  // namespace sonde::metrics

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/metrics/labels.hpp"
+
+#include "agent/base/text.hpp"
+#include "agent/metrics/desc.hpp"
+
+namespace sonde::metrics {
+
+std::string_view name_of(Type type)
+{
+  switch (type) {
+  case Type::kCounter:
+    return "counter";
+  case Type::kGauge:
+    return "gauge";
+  case Type::kHistogram:
+    return "histogram";
+  case Type::kUntyped:
+    break;
+  }
+  return "untyped";
+}
+
+std::string escape_label(std::string_view value, std::size_t limit)
+{
+  std::string out;
+  for (const char c : valid_utf8(value, limit)) {
+    if (c == '\\')
+      out += "\\\\";
+    else if (c == '"')
+      out += "\\\"";
+    else if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
+  }
+  return out;
+}
+
+std::string label_block(std::initializer_list<std::pair<std::string_view, std::string_view>> labels)
+{
+  std::string block;
+  for (const auto& [name, value] : labels) {
+    if (!block.empty())
+      block += ',';
+    block.append(name).append("=\"").append(escape_label(value)).append("\"");
+  }
+  return block;
+}
+
+}  // namespace sonde::metrics
