@@ -142,10 +142,7 @@ void Exposition::sample(Blocks labels, std::uint64_t value)
   text_ += '\n';
 }
 
-void Exposition::histogram(Blocks labels,
-                           const Bounds& bounds,
-                           std::span<const std::uint64_t> buckets,
-                           std::uint64_t sum)
+void Exposition::histogram(Blocks labels, const Bounds& bounds, const sonde_histogram& counted)
 {
   if (!admit(bounds.buckets() + 2))
     return;
@@ -159,16 +156,16 @@ void Exposition::histogram(Blocks labels,
   std::uint64_t count = 0;
   for (std::size_t i = 0; i <= finite; ++i) {
     // Whatever the kernel filed above the last bound is +Inf.
-    count = i < finite ? count + buckets[i]
-                       : std::accumulate(buckets.begin() + static_cast<std::ptrdiff_t>(finite),
-                                         buckets.end(),
-                                         count);
+    count = i < finite ? count + counted.buckets[i]
+                       : std::accumulate(counted.buckets + finite,
+                                         std::end(counted.buckets),
+                                         std::uint64_t{count});
     text_.append(shared).append(bounds.le()[i]).append("} ");
     append_number(text_, count);
     text_ += '\n';
   }
   name_and_labels("_sum", labels, {});
-  append_number(text_, static_cast<double>(sum) * bounds.unit());
+  append_number(text_, static_cast<double>(counted.sum) * bounds.unit());
   text_ += '\n';
   name_and_labels("_count", labels, {});
   append_number(text_, count);

@@ -37,12 +37,8 @@ public:
 
   void sample(Blocks labels, double value);
   void sample(Blocks labels, std::uint64_t value);
-  // `buckets` are counts of each bucket (not cumulative) as the kernel keeps them, at least
-  // bounds.buckets() of them; `sum` is in the bounds' integer unit.
-  void histogram(Blocks labels,
-                 const Bounds& bounds,
-                 std::span<const std::uint64_t> buckets,
-                 std::uint64_t sum);
+  // `counted` as the kernel keeps it (buckets not cumulative, sum in the bounds' integer unit).
+  void histogram(Blocks labels, const Bounds& bounds, const sonde_histogram& counted);
 
   // Families of the prometheus-cpp data model. Names, label names and values are repaired.
   void add(const prometheus::MetricFamily& family);
