@@ -30,6 +30,10 @@ inline std::uint64_t wall_ns()
   return read_clock_ns(CLOCK_REALTIME);
 }
 
-inline constexpr double kSecondsPerNs = 1e-9;
+// Dividing rounds once; multiplying by 1e-9 prints 0.18303919600000002.
+constexpr double seconds(std::uint64_t ns)
+{
+  return static_cast<double>(ns) / 1e9;
+}
 
 }  // namespace sonde

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <linux/types.h>
 #include <span>
 #include <utility>
 
@@ -72,14 +73,15 @@ private:
   unsigned columns_ = 0;
 };
 
-// Adds up the rows of all CPUs, word by word; T consists of __u64 only.
+// Adds up the rows of all CPUs, word by word; T consists of __u64 only (std::uint64_t is another
+// type to the optimiser).
 template <typename T>
 T sum_rows(const Rows<T>& rows, unsigned column)
 {
   T total{};
-  auto* out = reinterpret_cast<std::uint64_t*>(&total);
+  auto* out = reinterpret_cast<__u64*>(&total);
   for (unsigned cpu = 0; cpu < rows.cpus(); ++cpu) {
-    const auto* row = reinterpret_cast<const volatile std::uint64_t*>(&rows.at(cpu, column));
+    const auto* row = reinterpret_cast<const volatile __u64*>(&rows.at(cpu, column));
     for (std::size_t i = 0; i < sizeof(T) / 8; ++i)
       out[i] += row[i];
   }

@@ -2,6 +2,7 @@
 #include "agent/metrics/bounds.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 
 #include "agent/metrics/exposition.hpp"
@@ -27,6 +28,13 @@ Result<Bounds> Bounds::create(std::span<const std::uint64_t> values, double unit
   }
   bounds.le_.emplace_back(R"(le="+Inf")");
   return bounds;
+}
+
+double Bounds::in_base_unit(std::uint64_t value) const
+{
+  // Dividing by a whole number of units is exact to the last digit; 1000 * 1e-9 is not.
+  return unit_ < 1 ? static_cast<double>(value) / std::round(1 / unit_)
+                   : static_cast<double>(value) * unit_;
 }
 
 std::array<std::uint64_t, SONDE_BUCKETS> Bounds::padded() const

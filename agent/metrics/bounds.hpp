@@ -24,7 +24,8 @@ public:
   std::span<const std::uint64_t> values() const { return values_; }
   // `le="0.001"` of each bound, and `le="+Inf"` last.
   std::span<const std::string> le() const { return le_; }
-  double unit() const { return unit_; }
+  // A value or sum in the integer unit as the base unit prints it.
+  double in_base_unit(std::uint64_t value) const;
   std::size_t buckets() const { return le_.size(); }
 
   // What goes into a program's rodata: the bounds, padded with the largest integer.

@@ -165,7 +165,7 @@ void Exposition::histogram(Blocks labels, const Bounds& bounds, const sonde_hist
     text_ += '\n';
   }
   name_and_labels("_sum", labels, {});
-  append_number(text_, static_cast<double>(counted.sum) * bounds.unit());
+  append_number(text_, bounds.in_base_unit(counted.sum));
   text_ += '\n';
   name_and_labels("_count", labels, {});
   append_number(text_, count);

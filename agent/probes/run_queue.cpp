@@ -11,6 +11,7 @@
 
 #include "run_queue.skel.h"
 
+#include "agent/base/clock.hpp"
 #include "agent/bpf/features.hpp"
 #include "agent/bpf/shared_maps.hpp"
 #include "agent/bpf/skeleton.hpp"
@@ -233,7 +234,7 @@ void RunQueue::collect(Scrape& scrape)
     for (const auto& service : scrape.services)
       if (const auto row = ledger_->of(service.slot, service.generation))
         for (std::size_t i = 0; i < kReasons.size(); ++i)
-          out.sample({service.labels, kReasons[i]}, static_cast<double>(row->off_cpu_ns[i]) * 1e-9);
+          out.sample({service.labels, kReasons[i]}, seconds(row->off_cpu_ns[i]));
   }
   out.begin(kMetrics[4]);
   for (const auto& service : scrape.services)
@@ -254,10 +255,8 @@ void RunQueue::expose_cpu(Scrape& scrape)
   for (const auto& service : scrape.services)
     if (const auto row = ledger_->of(service.slot, service.generation)) {
       const auto split = cpu_->split(service.slot, service.generation, *row);
-      scrape.out.sample({service.labels, R"(mode="user")"},
-                        static_cast<double>(split.user_ns) * 1e-9);
-      scrape.out.sample({service.labels, R"(mode="system")"},
-                        static_cast<double>(split.system_ns) * 1e-9);
+      scrape.out.sample({service.labels, R"(mode="user")"}, seconds(split.user_ns));
+      scrape.out.sample({service.labels, R"(mode="system")"}, seconds(split.system_ns));
     }
 }
 

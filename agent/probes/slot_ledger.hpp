@@ -18,8 +18,8 @@ namespace sonde {
 template <typename Row>
 Row& add_words(Row& to, const Row& from)
 {
-  auto* out = reinterpret_cast<std::uint64_t*>(&to);
-  const auto* in = reinterpret_cast<const std::uint64_t*>(&from);
+  auto* out = reinterpret_cast<__u64*>(&to);
+  const auto* in = reinterpret_cast<const __u64*>(&from);
   for (std::size_t i = 0; i < sizeof(Row) / 8; ++i)
     out[i] += in[i];
   return to;
@@ -28,8 +28,8 @@ Row& add_words(Row& to, const Row& from)
 template <typename Row>
 Row minus_words(Row from, const Row& what)
 {
-  auto* out = reinterpret_cast<std::uint64_t*>(&from);
-  const auto* in = reinterpret_cast<const std::uint64_t*>(&what);
+  auto* out = reinterpret_cast<__u64*>(&from);
+  const auto* in = reinterpret_cast<const __u64*>(&what);
   for (std::size_t i = 0; i < sizeof(Row) / 8; ++i)
     out[i] -= in[i];
   return from;
