@@ -3,12 +3,12 @@
 
 #include <array>
 #include <dirent.h>
+#include <fmt/format.h>
 #include <map>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <fmt/format.h>
 
 #include "agent/base/clock.hpp"
 #include "agent/base/file.hpp"
@@ -86,7 +86,9 @@ constexpr metrics::Desc kMetrics[] = {
     {"sonde_config_last_reload_success_timestamp_seconds",
      Type::kGauge,
      "When the configuration was last read without an error."},
-    {"process_cpu_seconds_total", Type::kCounter, "Total user and system CPU time spent in seconds."},
+    {"process_cpu_seconds_total",
+     Type::kCounter,
+     "Total user and system CPU time spent in seconds."},
     {"process_max_fds", Type::kGauge, "Maximum number of open file descriptors."},
     {"process_open_fds", Type::kGauge, "Number of open file descriptors."},
     {"process_resident_memory_bytes", Type::kGauge, "Resident memory size in bytes."},
@@ -222,7 +224,10 @@ void write_series(metrics::Exposition& out, const SelfState& state)
 
 }  // namespace
 
-std::span<const metrics::Desc> self_metrics() { return kMetrics; }
+std::span<const metrics::Desc> self_metrics()
+{
+  return kMetrics;
+}
 
 void write_self_metrics(metrics::Exposition& out, const SelfState& state)
 {
