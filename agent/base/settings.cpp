@@ -100,6 +100,12 @@ Result<Settings::Value> parse_setting(const Setting& setting, std::string_view t
     return fail(fmt::format("\"{}\" is neither true nor false", text));
   case SettingKind::kInteger:
     return Settings::Value(SONDE_TRY(parse_quantity(text)));
+  case SettingKind::kNumber: {
+    const auto value = parse_number<double>(text);
+    if (!value || !std::isfinite(*value))
+      return fail(fmt::format("\"{}\" is not a number", text));
+    return Settings::Value(*value);
+  }
   case SettingKind::kDuration:
     return Settings::Value(SONDE_TRY(parse_duration(text)));
   case SettingKind::kRegex: {
@@ -168,6 +174,10 @@ bool Settings::flag(std::string_view key) const
 std::int64_t Settings::integer(std::string_view key) const
 {
   return get<std::int64_t>(key);
+}
+double Settings::number(std::string_view key) const
+{
+  return get<double>(key);
 }
 std::chrono::nanoseconds Settings::duration(std::string_view key) const
 {

@@ -19,6 +19,7 @@ namespace sonde {
 enum class SettingKind : std::uint8_t {
   kBool,
   kInteger,   // with k, M, G suffixes of 1000 or Ki, Mi, Gi of 1024
+  kNumber,    // a decimal fraction
   kDuration,  // 250us, 5m, 1h30m
   kText,
   kRegex,      // RE2; checked when read
@@ -46,6 +47,7 @@ class Settings {
 public:
   using Value = std::variant<bool,
                              std::int64_t,
+                             double,
                              std::chrono::nanoseconds,
                              std::string,
                              std::vector<std::string>,
@@ -58,6 +60,7 @@ public:
 
   bool flag(std::string_view key) const;
   std::int64_t integer(std::string_view key) const;
+  double number(std::string_view key) const;
   std::chrono::nanoseconds duration(std::string_view key) const;
   const std::string& text(std::string_view key) const;  // kText and kRegex
   const std::vector<std::string>& texts(std::string_view key) const;
