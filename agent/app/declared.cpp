@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The declarations of this build: one line per table that belongs to no family and no collector.
+#include "agent/app/declarations.hpp"
+
+namespace sonde::app {
+
+const Declarations& declarations()
+{
+  static const Declarations all(families(), collectors(), {});
+  return all;
+}
+
+}  // namespace sonde::app
