@@ -47,7 +47,12 @@ public:
   // The slot of a live process, 0 (`other`) for an unknown one. Any thread.
   virtual std::uint16_t slot_of(std::uint32_t tgid) const = 0;
 
-  // Observers are told from now on; they must outlive the Services or be removed.
+  // A socket of the process entered LISTEN: from now on it is known by its executable's name if
+  // nothing better named it. The loop's thread.
+  virtual void now_listening(std::uint32_t tgid) = 0;
+
+  // Observers are told from now on; they must outlive the Services or be removed, and must not call
+  // back.
   virtual void add_observer(SlotObserver& observer) = 0;
   virtual void remove_observer(SlotObserver& observer) = 0;
 };
