@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/app/markdown.hpp"
 #include "agent/base/text.hpp"
 
 namespace sonde::app {
@@ -130,18 +131,6 @@ void append_setting(std::string& out, const Setting& setting)
   append_wrapped(out, text);
 }
 
-// A cell of a Markdown table: `|` would end it.
-std::string cell(std::string_view text)
-{
-  std::string out;
-  for (const char c : text) {
-    if (c == '|')
-      out += '\\';
-    out += c == '\n' ? ' ' : c;
-  }
-  return out;
-}
-
 }  // namespace
 
 std::string help_text(const Declarations& declared)
@@ -164,9 +153,10 @@ std::string settings_markdown(const Declarations& declared)
   std::string out = "| key | type | default | reload | what |\n|---|---|---|---|---|\n";
   for (const auto table : declared.tables())
     for (const auto& setting : table) {
-      const auto fallback =
-          setting.fallback.empty() ? std::string() : fmt::format("`{}`", cell(setting.fallback));
-      std::string what = cell(setting.help);
+      const auto fallback = setting.fallback.empty()
+                                ? std::string()
+                                : fmt::format("`{}`", markdown_cell(setting.fallback));
+      std::string what = markdown_cell(setting.help);
       if (!setting.fields.empty())
         what += fmt::format("; keys of each map: `{}`", setting.fields);
       out += fmt::format("| `{}` | {} | {} | {} | {} |\n",

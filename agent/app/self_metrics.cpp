@@ -10,14 +10,11 @@
 
 #include <bpf/bpf.h>
 
+#include "agent/app/version.hpp"
 #include "agent/base/clock.hpp"
 #include "agent/base/file.hpp"
 #include "agent/base/text.hpp"
 #include "agent/metrics/labels.hpp"
-
-#ifndef SONDE_REVISION
-#define SONDE_REVISION ""
-#endif
 
 namespace sonde::app {
 
@@ -232,7 +229,7 @@ std::span<const metrics::Desc> self_metrics()
 void write_self_metrics(metrics::Exposition& out, const SelfState& state)
 {
   out.begin(kMetrics[kBuildInfo]);
-  out.sample({label_block({{"version", SONDE_VERSION}, {"revision", SONDE_REVISION}})}, 1.0);
+  out.sample({label_block({{"version", version()}, {"revision", revision()}})}, 1.0);
   out.begin(kMetrics[kProbeUp]);
   for (const auto& hook : state.hooks.all())
     out.sample({label_block({{"probe", hook.probe}, {"hook", hook.hook}})}, hook.up ? 1.0 : 0.0);
