@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 #include <optional>
-#include <set>
 
 #include <boost/program_options.hpp>
 
@@ -244,12 +244,6 @@ Result<Invocation> parse_command_line(std::span<const std::string_view> argument
   for (const auto& option : SONDE_TRY(tokenize(arguments, declared)))
     SONDE_TRY(reader.take(option));
   return std::move(reader).finish();
-}
-
-Result<Invocation> parse_command_line(int argc, const char* const* argv)
-{
-  const std::vector<std::string_view> arguments(argv + std::min(argc, 1), argv + argc);
-  return parse_command_line(arguments, declarations());
 }
 
 Result<Settings> resolve_settings(const Declarations& declared, const Invocation& invocation)

@@ -33,7 +33,6 @@ struct Invocation {
 // `arguments` without the program's name. An error is one line and means kExitUsage.
 Result<Invocation> parse_command_line(std::span<const std::string_view> arguments,
                                       const Declarations& declared);
-Result<Invocation> parse_command_line(int argc, const char* const* argv);
 
 // Flag before file before default. Reads the configuration file, so that a reload calls it again.
 // An error has one line, `file:line:column: what`, for each thing that is wrong, and means
