@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# From a fresh Debian 12 to a running agent: installs the packages, builds, runs `sonde run` in the foreground.
+#
+# usage: sudo deploy/run.sh [flag of sonde run...]     e.g. --web.listen-address=127.0.0.1:7700
+#
+# Prints the agent's address when it is ready. Ctrl-C ends it.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+
+die() {
+  echo "run.sh: $*" >&2
+  exit 1
+}
+
+listen=:7663
+previous=
+for argument; do
+  case $argument in
+    -h | --help) sed -n '3,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --web.listen-address=*) listen=${argument#*=} ;;
+  esac
+  [ "$previous" != --web.listen-address ] || listen=$argument
+  previous=$argument
+done
+host=${listen%:*} port=${listen##*:}
+[[ $port =~ ^[0-9]+$ ]] || die "--web.listen-address=$listen has no port: write HOST:PORT or :PORT"
+case $host in '' | 0.0.0.0 | '[::]') host=localhost ;; esac
+
+# True when something listens on the port: state 0A in the kernel's own tables, no tool needed.
+busy() {
+  local hex
+  hex=$(printf '%04X' "$port")
+  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -Eq "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A "
+}
+
+# True when the agent answers that it is ready.
+ready() {
+  local status
+  { exec 3<>"/dev/tcp/${host//[\[\]]/}/$port"; } 2>/dev/null || return 1
+  printf 'GET /-/ready HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$host" >&3
+  read -r -t 2 status <&3 || status=
+  exec 3>&-
+  [[ $status == *' 200 '* ]]
+}
+
+# Runs beside the agent, whose process id it is given, and ends with it.
+announce() {
+  local tries
+  for ((tries = 0; tries < 150; tries++)); do
+    kill -0 "$1" 2>/dev/null || return 0
+    if ready; then
+      echo "run.sh: ready: http://$host:$port/" >&2
+      return 0
+    fi
+    sleep 0.2
+  done
+  echo "run.sh: running but not ready after 30 s: http://$host:$port/ says why" >&2
+}
+
+[ "$(id -u)" = 0 ] || die "must be root: sudo deploy/run.sh"
+if busy; then die "port $port is in use; end what listens there, or choose another: --web.listen-address=:PORT"; fi
+
+deploy/packages.sh
+echo "run.sh: configuring build/release"
+output=$(cmake --preset release 2>&1) || die "cmake failed:"$'\n'"$output"
+NINJA_STATUS='run.sh: building [%f/%t, %e s] ' ninja -C build/release sonde
+chown -R --reference=. build # built by root in somebody's checkout: theirs to rebuild
+
+announce $$ &
+exec build/release/agent/sonde run "$@"
