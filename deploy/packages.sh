@@ -110,7 +110,9 @@ main() {
     recent "$package" || die "$package from bookworm-backports was not installed: see apt-cache policy $package"
   done
   # What the packages' own scripts enabled; works without systemd too.
-  for package in "${fresh[@]}"; do deb-systemd-helper disable "$package.service" >/dev/null; done
+  for package in "${fresh[@]}"; do
+    DPKG_MAINTSCRIPT_PACKAGE=$package deb-systemd-helper disable "$package.service" >/dev/null
+  done
   say "done"
 }
 
