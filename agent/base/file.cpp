@@ -8,8 +8,11 @@ namespace sonde {
 namespace {
 
 // Reads from offset 0 to the end into `buffer`, growing it; returns the length.
-Result<std::size_t>
-read_all(int fd, const std::filesystem::path& path, std::string& buffer, std::size_t limit)
+Result<std::size_t> read_all(int fd,
+                             const std::filesystem::path& path,
+                             std::string& buffer,
+                             std::size_t limit,
+                             ReusedFile::End end)
 {
   if (buffer.size() < 4096)
     buffer.resize(4096);
@@ -29,6 +32,8 @@ read_all(int fd, const std::filesystem::path& path, std::string& buffer, std::si
       return fail(EFBIG, "read " + path.string());
     if (length == buffer.size())
       buffer.resize(buffer.size() * 2);
+    else if (end == ReusedFile::End::kAtShortRead)
+      return length;
   }
 }
 
@@ -46,7 +51,7 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
 {
   const UniqueFd fd = SONDE_TRY(open_to_read(path));
   std::string text;
-  text.resize(SONDE_TRY(read_all(fd.get(), path, text, limit)));
+  text.resize(SONDE_TRY(read_all(fd.get(), path, text, limit, ReusedFile::End::kAtNothing)));
   return text;
 }
 
@@ -54,7 +59,7 @@ Result<std::string_view> ReusedFile::read()
 {
   if (!fd_)
     fd_ = SONDE_TRY(open_to_read(path_));
-  auto length = read_all(fd_.get(), path_, buffer_, kMaxFileBytes);
+  auto length = read_all(fd_.get(), path_, buffer_, kMaxFileBytes, end_);
   if (!length) {
     fd_ = UniqueFd();
     return Failure(std::move(length).error());
