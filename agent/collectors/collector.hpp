@@ -25,11 +25,14 @@ struct Paths {
 
   std::filesystem::path proc(std::string_view name) const { return procfs / name; }
   std::filesystem::path sys(std::string_view name) const { return sysfs / name; }
-  // The network namespace of the node, not of Sonde's own pod: PID 1's.
-  std::filesystem::path net(std::string_view name) const { return procfs / "1/net" / name; }
+  // The network namespace of the node, not of Sonde's own pod: PID 1's; Sonde's own where PID 1 is
+  // hidden (hidepid).
+  std::filesystem::path net(std::string_view name) const;
 };
 
 using Families = std::vector<prometheus::MetricFamily>;
+
+class Sources;
 
 class Collector {
 public:
@@ -38,8 +41,9 @@ public:
   Collector& operator=(const Collector&) = delete;
   virtual ~Collector() = default;
 
-  // Appends this collector's families. An error fails this collector alone; what it appended
-  // before is still exposed. Calls never overlap; they come from changing threads.
+  // Appends this collector's families; one without samples is not exposed. An error fails this
+  // collector alone; what it appended before is still exposed. An error with the code ENODATA means
+  // that this kernel has nothing to tell. Calls never overlap; they come from changing threads.
   virtual Result<> collect(Families& out) = 0;
 };
 
@@ -47,8 +51,11 @@ public:
 struct CollectorInfo {
   std::string_view name;
   bool enabled;  // unless --no-collector.<name>
-  // Fails on a setting that cannot be used (include and exclude together).
-  Result<std::unique_ptr<Collector>> (*create)(const Paths& paths, const Settings& settings);
+  // Fails on a setting that cannot be used (include and exclude together). `sources` outlives the
+  // collector.
+  Result<std::unique_ptr<Collector>> (*create)(const Paths& paths,
+                                               const Settings& settings,
+                                               Sources& sources);
   std::span<const metrics::Desc>
       metrics;  // the catalogue; families named by the kernel as a pattern
   std::span<const Setting> settings = {};

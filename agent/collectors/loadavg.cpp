@@ -3,8 +3,8 @@
 #include <array>
 
 #include "agent/base/file.hpp"
-#include "agent/base/text.hpp"
 #include "agent/collectors/collector.hpp"
+#include "agent/collectors/lines.hpp"
 #include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_loadavg {
@@ -19,19 +19,17 @@ constexpr metrics::Desc kMetrics[] = {
 
 class Loadavg : public Collector {
 public:
-  explicit Loadavg(const Paths& paths) : file_(paths.proc("loadavg")) {}
+  explicit Loadavg(const Paths& paths) : file_(paths.proc("loadavg"), ReusedFile::End::kAtShortRead)
+  {
+  }
 
   Result<> collect(Families& out) override
   {
-    auto text = SONDE_TRY(file_.read());
+    Lines lines(SONDE_TRY(file_.read()), file_.path());
+    lines.next();
     std::array<double, std::size(kMetrics)> loads{};
-    for (auto& load : loads) {
-      const auto word = take_word(text);
-      const auto value = parse_number<double>(word);
-      if (!value)
-        return fail("loadavg: \"" + std::string(word) + "\" is not a number");
-      load = *value;
-    }
+    for (auto& load : loads)
+      load = SONDE_TRY(lines.number<double>());
     for (std::size_t i = 0; i < loads.size(); ++i)
       add_sample(add_family(out, kMetrics[i]), {}, loads[i]);
     return {};
@@ -46,9 +44,8 @@ private:
 extern const CollectorInfo info{
     .name = "loadavg",
     .enabled = true,
-    .create = [](const Paths& paths, const Settings&) -> Result<std::unique_ptr<Collector>> {
-      return std::make_unique<Loadavg>(paths);
-    },
+    .create = [](const Paths& paths, const Settings&, Sources&)
+        -> Result<std::unique_ptr<Collector>> { return std::make_unique<Loadavg>(paths); },
     .metrics = kMetrics,
 };
 
