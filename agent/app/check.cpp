@@ -6,11 +6,13 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
+#include <boost/asio/io_context.hpp>
+
 #include "agent/app/check_node.hpp"
 #include "agent/app/config_file.hpp"
-#include "agent/app/listen_address.hpp"
 #include "agent/app/version.hpp"
 #include "agent/base/text.hpp"
+#include "agent/web/listen.hpp"
 
 namespace sonde::app {
 
@@ -108,8 +110,8 @@ std::vector<Finding> check_listening(const Settings& settings)
 {
   std::vector<Finding> findings;
   for (const auto& text : settings.texts("web.listen-address")) {
-    const auto address = parse_listen_address(text);
-    const auto result = address ? try_to_listen(*address) : Result<>(Failure(address.error()));
+    boost::asio::io_context io;
+    const auto result = web::listen_on(io, text);
     const auto name = fmt::format("listen on {}", text);
     if (result)
       findings.push_back({name, Verdict::kPass, "free"});

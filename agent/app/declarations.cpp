@@ -5,9 +5,9 @@
 #include <bit>
 #include <fmt/format.h>
 
-#include "agent/app/listen_address.hpp"
 #include "agent/base/log.hpp"
 #include "agent/metrics/bounds.hpp"
+#include "agent/web/parse.hpp"
 
 namespace sonde::app {
 
@@ -93,7 +93,7 @@ Result<> accept_listen_addresses(const Value& value)
   if (addresses.empty())
     return fail("at least one address is needed");
   for (const auto& address : addresses)
-    SONDE_TRY(outcome(parse_listen_address(address)));
+    SONDE_TRY(outcome(web::parse_listen_address(address)));
   return {};
 }
 

@@ -3,19 +3,16 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "tests/support/sample_declarations.hpp"
-
 #include "agent/app/config_file.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
   using namespace sonde::app;
-  const auto config =
-      parse_config({reinterpret_cast<const char*>(data), size}, sample_declarations());
+  const auto config = parse_config({reinterpret_cast<const char*>(data), size}, declarations());
   for (const auto& error : config.errors)
     if (error.what.empty() || error.what.find('\n') != std::string::npos)
       std::abort();
-  if (config.errors.empty() && !sample_declarations().settings(config.values, {}))
+  if (config.errors.empty() && !declarations().settings(config.values, {}))
     std::abort();
   return 0;
 }

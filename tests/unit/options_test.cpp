@@ -159,9 +159,8 @@ TEST(Options, WhatIsWrongIsSaidInOneLine)
       {{"--web.telemetry-path=metrics"},
        "--web.telemetry-path: \"metrics\" is not a path such as /metrics"},
       {{"--web.listen-address=7663"},
-       "--web.listen-address: \"7663\" is not an address such as :7663 or [::1]:7663: it has no "
-       "port"},
-      {{"--web.listen-address=:70000"}, "the port is not a number up to 65535"},
+       "--web.listen-address: listen address \"7663\": no port, as in \":7663\""},
+      {{"--web.listen-address=:70000"}, "the port is not a number from 0 to 65535"},
       {{"--web.listen-address=::1:80"}, "an IPv6 address stands in brackets"},
       {{"--path.procfs="}, "--path.procfs: a path cannot be empty"},
       {{"--run_queue.outlier=5"},
