@@ -278,7 +278,7 @@ std::vector<Finding> check_privileges(const Node& node)
   findings.push_back({"capability SYS_ADMIN",
                       Verdict::kPass,
                       holds(*held, kSysAdmin)
-                          ? "held, but not needed since Linux 5.8"
+                          ? "held: more than Sonde needs"
                           : "not held: only uprobes before Linux 6.6 need it, and none are used"});
   findings.push_back(check_user_namespace(node));
   return findings;
