@@ -6,7 +6,7 @@
 #   -u   look for something newer even where a kernel is there already
 #
 # Result, in ${SONDE_CACHE:-/var/cache/sonde}/kernels/NAME: `vmlinuz`, `config`, `release` (what uname -r will
-# say) and `lib/modules/RELEASE`, ready for modprobe. Where the newest version is refused, up to three older ones are tried.
+# say) and `lib/modules/RELEASE`, ready for modprobe. Where the newest version is refused, older ones are tried.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
@@ -87,7 +87,7 @@ done <"$here/kernels.list"
 
 for name in "$@"; do
   if [[ $known != *" $name "* ]]; then
-    echo "fetch: $name is not in kernels.list (${known# })" >&2
+    echo "fetch: $name is not in kernels.list, which has:$known" >&2
     failed=2
   fi
 done
