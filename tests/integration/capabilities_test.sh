@@ -46,7 +46,7 @@ PYTHON
 
 # check_in_container JSON: what `sonde check` says there.
 check_in_container() {
-  python3 "$root/tests/integration/oci_bundle.py" "$manifest" "$bundle" "${allow[@]}" -- \
+  python3 "$root/tests/integration/oci_bundle.py" "${allow[@]}" "$manifest" "$bundle" \
     check --json --path.sysfs=/host/sys --path.rootfs=/host/root
   runc --root "$work/runc" run --bundle "$bundle" "$container" >"$1" 2>"${1%.json}.log" </dev/null
 }
@@ -82,7 +82,7 @@ check 'the container becomes ready' until_true 30 scrape /-/ready
 check 'it holds exactly the six capabilities' grep -q '^CapEff:[[:space:]]*000001c400080004$' "/proc/$pid/status"
 check 'it gains no privileges' grep -q '^NoNewPrivs:[[:space:]]*1$' "/proc/$pid/status"
 check 'its system calls are filtered' grep -q '^Seccomp:[[:space:]]*2$' "/proc/$pid/status"
-check 'its network namespace is its own' [ "$(readlink "/proc/$pid/ns/net")" != "$(readlink /proc/1/ns/net)" ]
+check 'its network namespace is its own' [ "$(readlink "/proc/$pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]
 scrape /metrics >"$work/metrics" || true
 check 'as many hooks are up as root attaches' [ \
   "$(grep -c '^sonde_probe_up{.*} 1$' "$work/metrics")" = "$(hooks "$work/root.json" | grep -c attached)" ]

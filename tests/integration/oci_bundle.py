@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes config.json, for runc, of the container that a kubelet would make of a DaemonSet's manifest.
 
-usage: oci_bundle.py MANIFEST BUNDLE [--allow FILE] [--] [ARGUMENT...]
+usage: oci_bundle.py [--allow FILE] MANIFEST BUNDLE [ARGUMENT...]
 
 BUNDLE/rootfs is the image. ARGUMENTs come in place of the manifest's. The seccomp filter refuses what the runtimes'
 default profiles refuse to a container with these capabilities; --allow: instead, a file of system calls that pass.
@@ -87,7 +87,7 @@ def main():
     options.add_argument("manifest", type=pathlib.Path)
     options.add_argument("bundle", type=pathlib.Path)
     options.add_argument("--allow", type=pathlib.Path)
-    options.add_argument("arguments", nargs="*")
+    options.add_argument("arguments", nargs=argparse.REMAINDER)
     given = options.parse_args()
     allowed = given.allow.read_text().split() if given.allow else None
     text = json.dumps(config(given.manifest, given.arguments, allowed), indent=1)
