@@ -12,6 +12,7 @@
 #include "agent/app/config_file.hpp"
 #include "agent/app/version.hpp"
 #include "agent/base/text.hpp"
+#include "agent/collectors/sources.hpp"
 #include "agent/web/listen.hpp"
 
 namespace sonde::app {
@@ -64,7 +65,8 @@ Finding check_collector(const CollectorInfo& info, const Settings& settings)
     finding.remedy = fmt::format("mend it, or --no-collector.{}", info.name);
     return finding;
   };
-  auto collector = info.create(paths_of(settings), settings);
+  Sources sources(paths_of(settings));
+  auto collector = info.create(paths_of(settings), settings, sources);
   if (!collector)
     return failed(collector.error());
   Families families;

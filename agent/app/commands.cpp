@@ -10,6 +10,7 @@
 #include "agent/app/version.hpp"
 #include "agent/base/log.hpp"
 #include "agent/base/text.hpp"
+#include "agent/collectors/sources.hpp"
 
 namespace sonde::app {
 
@@ -43,7 +44,8 @@ int check_config(const Invocation& invocation, const Declarations& declared)
   for (const auto* info : collectors()) {
     if (!settings->flag(fmt::format("collector.{}", info->name)))
       continue;
-    if (const auto created = info->create(paths_of(*settings), *settings); !created) {
+    Sources sources(paths_of(*settings));
+    if (const auto created = info->create(paths_of(*settings), *settings, sources); !created) {
       code = refuse(Error(created.error())
                         .in(fmt::format("{}: collector {}", invocation.config_file, info->name)),
                     kExitFailed);

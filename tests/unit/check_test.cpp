@@ -102,7 +102,7 @@ TEST(Check, ACollectorIsTriedOnce)
   static constexpr CollectorInfo kGood{
       "loadavg",
       true,
-      [](const Paths&, const Settings&) -> Result<std::unique_ptr<Collector>> {
+      [](const Paths&, const Settings&, Sources&) -> Result<std::unique_ptr<Collector>> {
         class Good : public Collector {
           Result<> collect(Families& out) override
           {
@@ -117,7 +117,7 @@ TEST(Check, ACollectorIsTriedOnce)
   static constexpr CollectorInfo kBad{
       "filesystem",
       true,
-      [](const Paths&, const Settings&) -> Result<std::unique_ptr<Collector>> {
+      [](const Paths&, const Settings&, Sources&) -> Result<std::unique_ptr<Collector>> {
         return fail("include and exclude at once");
       },
       {},
