@@ -21,9 +21,7 @@ Result<Bounds> Bounds::create(std::span<const std::uint64_t> values, double unit
   bounds.unit_ = unit;
   for (const auto value : values) {
     std::string le = "le=\"";
-    // Dividing by a whole number of units a second is exact to the last digit; 1000 * 1e-9 is not.
-    append_number(
-        le, unit < 1 ? static_cast<double>(value) / (1 / unit) : static_cast<double>(value) * unit);
+    append_number(le, bounds.in_base_unit(value));
     bounds.le_.push_back(le += '"');
   }
   bounds.le_.emplace_back(R"(le="+Inf")");
