@@ -2,80 +2,15 @@
 // The tcp family on real sockets: what two processes do to each other is what their services have,
 // to the connection and the byte, with each kind of storage.
 #include <algorithm>
-#include <fmt/format.h>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include "tests/bpf/tcp_peer.hpp"
-#include "tests/support/node_fixture.hpp"
-
-#include "agent/bpf/features.hpp"
+#include "tests/bpf/tcp_fixture.hpp"
 
 namespace sonde::testing {
 namespace {
-
-struct Storage {
-  const char* name;
-  const char* storage;
-  const char* clone;
-};
-
-class Tcp : public ::testing::TestWithParam<Storage> {
-protected:
-  void SetUp() override
-  {
-    node.set("tcp.storage", GetParam().storage);
-    node.set("tcp.clone", GetParam().clone);
-  }
-
-  void start()
-  {
-    if (std::string_view(GetParam().storage) == "socket" &&
-        !bpf::Features::kernel().has_function("bpf_sk_storage_get_tracing"))
-      GTEST_SKIP() << "this kernel has no socket storage for tracing programs (5.12)";
-    const auto probe = node.start("tcp");
-    ASSERT_TRUE(probe) << probe.error().message();
-  }
-  void place(const Peer& peer, const std::string& service)
-  {
-    node.fixed().place(peer.pid(), service);
-  }
-  // Sum of a service's samples of `service_tcp_<family>` with these labels.
-  double
-  value(const std::string& family, const std::string& service, std::vector<std::string> labels = {})
-  {
-    labels.push_back(fmt::format(R"(service="{}")", service));
-    return NodeFixture::sum(text, "service_tcp_" + family, labels);
-  }
-  double closed(const std::string& service, const std::string& role, const std::string& reason)
-  {
-    return value("connections_closed_total",
-                 service,
-                 {fmt::format(R"(role="{}")", role), fmt::format(R"(reason="{}")", reason)});
-  }
-  double opened(const std::string& service, const std::string& role)
-  {
-    return value("connections_opened_total", service, {fmt::format(R"(role="{}")", role)});
-  }
-  double state(const std::string& service, const std::string& role, const std::string& name)
-  {
-    return value("connections",
-                 service,
-                 {fmt::format(R"(role="{}")", role), fmt::format(R"(state="{}")", name)});
-  }
-  bool eventually(const std::function<bool()>& holds)
-  {
-    return NodeFixture::eventually([&] {
-      text = node.scrape();
-      return holds();
-    });
-  }
-
-  NodeFixture node;
-  std::string text;
-};
 
 // Accepts `n` connections, reads `bytes` from each, answers with twice as much, waits for its end.
 void serve(int listener, int n, std::size_t bytes)
@@ -399,12 +334,67 @@ TEST_P(Tcp, AHalfClosedConnectionCountsItsPayloadAndNoFin)
   EXPECT_EQ(value("received_bytes_total", "server"), 100);
 }
 
-INSTANTIATE_TEST_SUITE_P(Storages,
-                         Tcp,
-                         ::testing::Values(Storage{"Socket", "socket", "true"},
-                                           Storage{"SocketWithoutClone", "socket", "false"},
-                                           Storage{"Hash", "hash", "true"}),
-                         [](const auto& case_of) { return std::string(case_of.param.name); });
+TEST_P(Tcp, ARoundTripIsObservedOnceForWhatWasAcknowledgedHoweverOftenItIsScraped)
+{
+  ASSERT_NO_FATAL_FAILURE(start());
+  if (IsSkipped())
+    return;
+  Peer server([](const Peer::Inside& test) {
+    const int listener = listen_on(AF_INET);
+    test.pause(port_of(listener));
+    const int fd = ::accept(listener, nullptr, nullptr);
+    receive(fd, 100);
+    test.pause();
+    ::close(fd);
+  });
+  place(server, "server");
+  const auto address = loopback(AF_INET, static_cast<std::uint16_t>(server.go()));
+  Peer client([&](const Peer::Inside& test) {
+    const int fd = connect_to(address);
+    send_all(fd, 100);
+    test.pause();
+    close_with_reset(fd);
+  });
+  place(client, "client");
+  client.start();
+  server.go();
+  client.wait();
+  EXPECT_TRUE(eventually([&] { return value("rtt_seconds_count", "client") == 1; }));
+  for (int i = 0; i < 20; ++i)
+    text = node.scrape();
+  EXPECT_EQ(value("rtt_seconds_count", "client"), 1);
+  EXPECT_EQ(value("rtt_seconds_count", "server"), 0) << "nothing of its was acknowledged";
+  // Nothing has been acknowledged since, so the reset brings no second observation.
+  client.go();
+  EXPECT_TRUE(eventually([&] { return closed("client", "client", "reset") == 1; }));
+  EXPECT_EQ(value("rtt_seconds_count", "client"), 1);
+  EXPECT_TRUE(eventually([&] { return value("rtt_seconds_count", "server") == 1; }));
+  const auto node_count = NodeFixture::value(text, "node_tcp_rtt_seconds_count");
+  EXPECT_GE(node_count.value_or(0), 2);
+}
+
+TEST_P(Tcp, EveryServiceHasEverySeriesAtZeroFromTheStart)
+{
+  ASSERT_NO_FATAL_FAILURE(start());
+  if (IsSkipped())
+    return;
+  node.fixed().slot_named("idle");
+  text = node.scrape();
+  for (const auto* series :
+       {R"(service_tcp_connections_opened_total{service="idle",role="client"})",
+        R"(service_tcp_connections_closed_total{service="idle",role="server",reason="timeout"})",
+        R"(service_tcp_connect_failures_total{service="idle",reason="unreachable"})",
+        R"(service_tcp_connections{service="idle",role="server",state="listen"})",
+        R"(service_tcp_retransmits_total{service="idle"})",
+        R"(service_tcp_sent_bytes_total{service="idle"})",
+        R"(service_tcp_received_bytes_total{service="idle"})",
+        R"(service_tcp_resets_total{service="idle",direction="received"})",
+        R"(service_tcp_connect_latency_seconds_count{service="idle"})",
+        R"(service_tcp_rtt_seconds_bucket{service="idle",le="0.001024"})"})
+    EXPECT_EQ(NodeFixture::value(text, series), 0) << series;
+}
+
+INSTANTIATE_TEST_SUITE_P(Storages, Tcp, ::testing::ValuesIn(kStorages), storage_name);
 
 }  // namespace
 }  // namespace sonde::testing
