@@ -37,9 +37,14 @@ public:
   virtual void process_moved(std::uint32_t tgid, std::uint16_t from, std::uint16_t to) = 0;
 };
 
+class ProcessSink;
+
 class Services {
 public:
   virtual ~Services() = default;
+
+  // Who wants to hear of forks, execs and exits; nobody where services are fixed.
+  virtual ProcessSink* processes() { return nullptr; }
 
   // The table as it is now. Any thread.
   virtual std::shared_ptr<const ServiceTable> table() const = 0;

@@ -10,6 +10,7 @@
 #include "agent/base/text.hpp"
 #include "agent/bpf/skeleton.hpp"
 #include "agent/metrics/labels.hpp"
+#include "agent/proc/service_table.hpp"
 
 namespace sonde::testing {
 
@@ -27,7 +28,7 @@ T must(Result<T> result)
 
 std::vector<std::span<const Setting>> setting_tables()
 {
-  std::vector<std::span<const Setting>> tables;
+  std::vector<std::span<const Setting>> tables = {service_settings()};
   for (const auto* family : families())
     tables.push_back(family->settings);
   return tables;
@@ -147,6 +148,23 @@ NodeFixture::NodeFixture(const MakeServices& make, std::uint32_t ring_bytes)
     if (const auto ran = loop_->run(); !ran)
       fmt::print(stderr, "node fixture: {}\n", ran.error().message());
   });
+}
+
+NodeFixture::MakeServices NodeFixture::discovered(std::map<std::string, std::string> settings)
+{
+  return [settings = std::move(settings)](NodeFixture& node) -> std::unique_ptr<Services> {
+    for (const auto& [key, value] : settings)
+      node.set(key, value);
+    return must(discover_services(node.settings(), "/proc", node.maps(), node.loop()));
+  };
+}
+
+std::string NodeFixture::service_of(std::uint32_t tgid) const
+{
+  const auto slot = maps_->slot(tgid);
+  const auto table = services_->table();
+  const auto found = std::ranges::find(*table, slot, &Service::slot);
+  return found == table->end() ? std::string() : found->name;
 }
 
 NodeFixture::~NodeFixture()

@@ -58,6 +58,9 @@ class NodeFixture {
 public:
   using MakeServices = std::function<std::unique_ptr<Services>(NodeFixture&)>;
 
+  // The agent's own services, this process being the agent; settings override the defaults.
+  static MakeServices discovered(std::map<std::string, std::string> settings = {});
+
   // Root and BPF are needed; a failure ends the process with its reason. Without `make` the
   // services are FixedServices.
   explicit NodeFixture(const MakeServices& make = nullptr, std::uint32_t ring_bytes = 2U << 20);
@@ -96,6 +99,8 @@ public:
   Services& services() { return *services_; }
   // Only with the default services.
   FixedServices& fixed() { return dynamic_cast<FixedServices&>(*services_); }
+  // The name of the service a process is in for the kernel's programs.
+  std::string service_of(std::uint32_t tgid) const;
 
 private:
   struct Started {
