@@ -46,12 +46,12 @@ constexpr Setting kAgentSettings[] = {
      SettingKind::kInteger,
      "2Mi",
      "size of the ring for exec, exit and outlier records; a power of two"},
+    {"outliers.keep", SettingKind::kInteger, "256", "outliers kept for the page and /outliers"},
     {"bpf.max-cpu-ratio",
      SettingKind::kNumber,
      "0",
-     "most CPU time of one probe family's programs, as a fraction of one core; a family above it "
-     "is "
-     "detached and says so; 0: no limit"},
+     "most CPU time of all BPF programs together, as a fraction of one core; above it the dearest "
+     "family is detached and says so; 0: no limit"},
 };
 
 // Whether it succeeded; the value does not matter.
@@ -133,6 +133,7 @@ constexpr Rule kRules[] = {
     {"path.udev.data", accept_path},
     {"series.max", [](const Value& value) { return in_range(value, 1'000, 10'000'000); }},
     {"facts.ring-bytes", accept_ring_bytes},
+    {"outliers.keep", [](const Value& value) { return in_range(value, 1, 10'000); }},
     {"bpf.max-cpu-ratio", accept_cpu_ratio},
 };
 

@@ -2,11 +2,14 @@
 // The declarations of this build: one line per table that belongs to no family and no collector.
 #include "agent/app/declarations.hpp"
 
+#include "agent/proc/service_table.hpp"
+
 namespace sonde::app {
 
 const Declarations& declarations()
 {
-  static const Declarations all(families(), collectors(), {});
+  static const Declarations::Table kTables[] = {service_settings()};
+  static const Declarations all(families(), collectors(), kTables);
   return all;
 }
 

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/app/scraper.hpp"
+
+#include "agent/app/self_metrics.hpp"
+#include "agent/base/clock.hpp"
+#include "agent/metrics/exposition.hpp"
+#include "agent/proc/service_table.hpp"
+
+namespace sonde::app {
+
+std::string Scraper::scrape(const CollectorFilter& filter, bool probes)
+{
+  metrics::Exposition out(max_lines_);
+  {
+    const std::scoped_lock lock(mutex_);
+    SelfState self{.hooks = node_.hooks()};
+    if (probes)
+      collect_probes(out, self);
+    Families families;
+    collectors_.collect(families, filter);
+    for (const auto& family : families)
+      out.add(family);
+    self.last_reload_successful = reload_successful_;
+    self.last_reload_seconds = reload_seconds_;
+    for (const auto& family : out.families())
+      if (family.folded > 0)
+        folded_[std::string(family.name)] += family.folded;
+    self.folded = folded_;
+    write_self_metrics(out, self);
+  }
+  return out.body();
+}
+
+void Scraper::collect_probes(metrics::Exposition& out, SelfState& self)
+{
+  const std::scoped_lock lock(node_.probes_mutex());
+  auto* services = node_.services();
+  if (services == nullptr)
+    return;
+  const auto table = services->table();
+  Scrape scrape{out, *table};
+  for (const auto& running : node_.probes()) {
+    running->probe->collect(scrape);
+    auto losses = running->probe->losses();
+    losses.push_back({"ring_full", node_.maps()->facts_lost(running->host.family)});
+    self.sources.push_back(
+        {std::string(running->family->name), running->probe->events(), std::move(losses)});
+  }
+  self.services_folded = services->counts().folded;
+  self.shared_map_bytes = node_.maps()->bytes();
+}
+
+void Scraper::reloaded(bool successfully)
+{
+  const std::scoped_lock lock(mutex_);
+  reload_successful_ = successfully;
+  if (successfully)
+    reload_seconds_ = seconds(wall_ns());
+}
+
+}  // namespace sonde::app
