@@ -31,7 +31,7 @@ case $host in '' | 0.0.0.0 | '[::]') host=localhost ;; esac
 busy() {
   local hex
   hex=$(printf '%04X' "$port")
-  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -Eq "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A "
+  grep -Eqs "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6
 }
 
 # True when the agent answers that it is ready.
