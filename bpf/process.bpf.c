@@ -138,10 +138,14 @@ static __always_inline int exec__report(struct task_struct *task, struct linux_b
 {
 	struct sonde_process_exec *exec =
 		facts__reserve(SONDE_PROCESS_EXEC, sizeof(*exec) + environ_limit);
-	__u64 from = BPF_CORE_READ(mm, env_start), to = BPF_CORE_READ(mm, env_end);
+	__u64 from, to;
 
+	/* At once: with code in between, clang keeps the answer in another register, and the
+	 * verifier of 6.1 does not see that it speaks of the record. */
 	if (!exec)
 		return 0;
+	from = BPF_CORE_READ(mm, env_start);
+	to = BPF_CORE_READ(mm, env_end);
 	exec__identity(exec, task, bprm);
 	exec->args_size = exec__copy(exec->args, SONDE_EXEC_ARGS, BPF_CORE_READ(mm, arg_start),
 				     BPF_CORE_READ(mm, arg_end));
