@@ -6,11 +6,13 @@
 
 #include "agent/app/markdown.hpp"
 #include "agent/app/self_metrics.hpp"
+#include "agent/collectors/registry.hpp"
 
 namespace sonde::app {
 
 std::vector<CatalogueSection> catalogue(std::span<const Family* const> families,
                                         std::span<const CollectorInfo* const> collectors,
+                                        std::span<const metrics::Desc> scrape,
                                         std::span<const metrics::Desc> self)
 {
   std::vector<CatalogueSection> sections;
@@ -21,13 +23,14 @@ std::vector<CatalogueSection> catalogue(std::span<const Family* const> families,
                                     collector->name,
                                     collector->enabled ? "" : " (off by default)"),
                         collector->metrics});
+  sections.push_back({"scrapes of collectors", scrape});
   sections.push_back({"Sonde itself", self});
   return sections;
 }
 
 std::vector<CatalogueSection> catalogue()
 {
-  return catalogue(families(), collectors(), self_metrics());
+  return catalogue(families(), collectors(), scrape_metrics(), self_metrics());
 }
 
 std::string catalogue_text(std::span<const CatalogueSection> sections)

@@ -18,9 +18,10 @@ struct CatalogueSection {
   std::span<const metrics::Desc> metrics;
 };
 
-// Probe families, then collectors, then the agent's own.
+// Probe families, then collectors and what is said of their scrapes, then the agent's own.
 std::vector<CatalogueSection> catalogue(std::span<const Family* const> families,
                                         std::span<const CollectorInfo* const> collectors,
+                                        std::span<const metrics::Desc> scrape,
                                         std::span<const metrics::Desc> self);
 std::vector<CatalogueSection> catalogue();
 

@@ -65,13 +65,19 @@ Finding check_collector(const CollectorInfo& info, const Settings& settings)
     finding.remedy = fmt::format("mend it, or --no-collector.{}", info.name);
     return finding;
   };
-  Sources sources(paths_of(settings));
-  auto collector = info.create(paths_of(settings), settings, sources);
+  const auto paths = paths_of(settings);
+  Sources sources(paths);
+  auto collector = info.create(paths, settings, sources);
   if (!collector)
     return failed(collector.error());
   Families families;
-  if (const auto result = (*collector)->collect(families); !result)
-    return failed(result.error());
+  sources.begin_scrape();
+  if (const auto result = (*collector)->collect(families); !result) {
+    if (result.error().code() != std::errc::no_message_available)
+      return failed(result.error());
+    finding.what = "this kernel has nothing to tell";
+    return finding;
+  }
   std::size_t samples = 0;
   for (const auto& family : families)
     samples += family.metric.size();

@@ -148,10 +148,12 @@ Finding check_statistics(const Node& node)
     return {"BPF statistics", Verdict::kPass, "kernel.bpf_stats_enabled is not readable"};
   if (*value > 0)
     return {"BPF statistics", Verdict::kPass, "on: each program run costs about 50 ns more"};
-  if (node.max_cpu_ratio > 0)
+  // BPF_ENABLE_STATS asks for this capability alone.
+  const auto held = effective_capabilities(node).value_or(0);
+  if (node.max_cpu_ratio > 0 && !holds(held, kSysAdmin))
     return {"BPF statistics",
             Verdict::kWarn,
-            "off: bpf.max-cpu-ratio sees no run time while nobody turns them on",
+            "off, and only SYS_ADMIN may turn them on: bpf.max-cpu-ratio sees no run time",
             "sysctl -w kernel.bpf_stats_enabled=1"};
   return {"BPF statistics", Verdict::kPass, "off: sonde_bpf_run_seconds_total does not move"};
 }
@@ -202,7 +204,7 @@ Finding check_socket_storage(const Node& node)
           fmt::format("net.core.optmem_max is {} bytes: where a socket's options use them up, the "
                       "kernel refuses connections",
                       *value),
-          "sysctl -w net.core.optmem_max=20480, or --no-probe.tcp"};
+          "sysctl -w net.core.optmem_max=20480, or --no-tcp.clone"};
 }
 
 }  // namespace

@@ -40,12 +40,13 @@ int check_config(const Invocation& invocation, const Declarations& declared)
   if (!settings)
     return refuse(settings.error(), kExitFailed);
   // What only the reader of several settings together can refuse.
+  const auto paths = paths_of(*settings);
+  Sources sources(paths);
   int code = kExitOk;
   for (const auto* info : collectors()) {
     if (!settings->flag(fmt::format("collector.{}", info->name)))
       continue;
-    Sources sources(paths_of(*settings));
-    if (const auto created = info->create(paths_of(*settings), *settings, sources); !created) {
+    if (const auto created = info->create(paths, *settings, sources); !created) {
       code = refuse(Error(created.error())
                         .in(fmt::format("{}: collector {}", invocation.config_file, info->name)),
                     kExitFailed);
@@ -59,7 +60,7 @@ int run(const Invocation& invocation, const Declarations& declared, const Agent&
   const auto settings = resolve_settings(declared, invocation);
   if (!settings)
     return refuse(settings.error(), kExitFailed);
-  // Both were read by the same functions when they were accepted.
+  // Both are among the words that their settings name.
   log::configure(*log::parse_level(settings->text("log.level")),
                  *log::parse_format(settings->text("log.format")));
   if (const auto result = agent.run(invocation, *settings); !result)

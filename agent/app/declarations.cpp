@@ -5,7 +5,7 @@
 #include <bit>
 #include <fmt/format.h>
 
-#include "agent/base/log.hpp"
+#include "agent/base/text.hpp"
 #include "agent/metrics/bounds.hpp"
 #include "agent/web/parse.hpp"
 
@@ -30,10 +30,10 @@ constexpr Setting kAgentSettings[] = {
     {"log.level",
      SettingKind::kText,
      "info",
-     "least severe messages logged: debug, info, warn or error",
-     {},
+     "least severe messages logged",
+     "debug info warn error",
      true},
-    {"log.format", SettingKind::kText, "logfmt", "format of log lines: logfmt or json", {}, true},
+    {"log.format", SettingKind::kText, "logfmt", "format of log lines", "logfmt json", true},
     {"path.procfs", SettingKind::kText, "/proc", "where the node's procfs is mounted"},
     {"path.sysfs", SettingKind::kText, "/sys", "where the node's sysfs is mounted"},
     {"path.rootfs", SettingKind::kText, "/", "where the node's root file system is mounted"},
@@ -123,10 +123,6 @@ constexpr Rule kRules[] = {
     {"web.listen-address", accept_listen_addresses},
     {"web.telemetry-path", accept_telemetry_path},
     {"web.max-requests", [](const Value& value) { return in_range(value, 0, 10'000); }},
-    {"log.level",
-     [](const Value& value) { return outcome(log::parse_level(std::get<std::string>(value))); }},
-    {"log.format",
-     [](const Value& value) { return outcome(log::parse_format(std::get<std::string>(value))); }},
     {"path.procfs", accept_path},
     {"path.sysfs", accept_path},
     {"path.rootfs", accept_path},
@@ -136,6 +132,20 @@ constexpr Rule kRules[] = {
     {"outliers.keep", [](const Value& value) { return in_range(value, 1, 10'000); }},
     {"bpf.max-cpu-ratio", accept_cpu_ratio},
 };
+
+Result<> accept_word(std::string_view words, const std::string& text)
+{
+  std::vector<std::string_view> known;
+  for (auto word = take_word(words); !word.empty(); word = take_word(words))
+    known.push_back(word);
+  if (std::ranges::find(known, text) != known.end())
+    return {};
+  const auto guess = nearest(std::string_view(text).substr(0, 100), known);
+  return fail(fmt::format("\"{}\" is none of {}{}",
+                          text,
+                          fmt::join(known, ", "),
+                          guess ? fmt::format(", did you mean {}?", *guess) : ""));
+}
 
 // The kernel compares against bounds by binary search: ascending, distinct, as many as fit.
 template <typename T>
@@ -233,6 +243,8 @@ Result<Settings> Declarations::settings(std::span<const Assignment> file,
 
 Result<> accept_value(const Setting& setting, const Value& value)
 {
+  if (setting.kind == SettingKind::kText && !setting.fields.empty())
+    return accept_word(setting.fields, std::get<std::string>(value));
   for (const auto& rule : kRules)
     if (rule.key == setting.key)
       return rule.accept(value);

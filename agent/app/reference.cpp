@@ -116,6 +116,21 @@ std::string_view section_of(std::string_view key)
   return key.substr(0, key.find('.'));
 }
 
+// "; one of debug, info" each word between quotes.
+std::string fields_of(const Setting& setting, std::string_view quote)
+{
+  std::string out;
+  auto rest = setting.fields;
+  for (auto word = take_word(rest); !word.empty(); word = take_word(rest)) {
+    if (out.empty())
+      out = setting.kind == SettingKind::kRecords ? "; keys of each map: " : "; one of ";
+    else
+      out += ", ";
+    out.append(quote).append(word).append(quote);
+  }
+  return out;
+}
+
 void append_setting(std::string& out, const Setting& setting)
 {
   const bool is_switch = setting.kind == SettingKind::kBool;
@@ -126,8 +141,7 @@ void append_setting(std::string& out, const Setting& setting)
     text += setting.fallback == "true" ? " (on)" : " (off)";
   else if (!setting.fallback.empty())
     text += fmt::format(" ({})", setting.fallback);
-  if (!setting.fields.empty())
-    text += fmt::format("; keys of each map: {}", setting.fields);
+  text += fields_of(setting, "");
   append_wrapped(out, text);
 }
 
@@ -156,9 +170,7 @@ std::string settings_markdown(const Declarations& declared)
       const auto fallback = setting.fallback.empty()
                                 ? std::string()
                                 : fmt::format("`{}`", markdown_cell(setting.fallback));
-      std::string what = markdown_cell(setting.help);
-      if (!setting.fields.empty())
-        what += fmt::format("; keys of each map: `{}`", setting.fields);
+      const auto what = markdown_cell(setting.help) + fields_of(setting, "`");
       out += fmt::format("| `{}` | {} | {} | {} | {} |\n",
                          setting.key,
                          type_name(setting.kind),

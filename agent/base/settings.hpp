@@ -35,7 +35,8 @@ struct Setting {
   SettingKind kind;
   std::string_view fallback;  // the default, as it would be written; lists separated by blanks
   std::string_view help;
-  std::string_view fields = {};  // of kRecords: names separated by blanks
+  // Separated by blanks. Of kRecords: the names each map may have. Of kText: the words it may be.
+  std::string_view fields = {};
   bool reloads = false;          // a new value takes effect on reload, without restart
 };
 

@@ -64,7 +64,8 @@ constexpr Setting kSettings[] = {
      SettingKind::kText,
      "auto",
      "rq (the run queue's own clock, as schedstat), ktime (sees wake-up and idle exit delays too), "
-     "wakeup (a stamp at wake-up, for kernels without sched_info), or auto"},
+     "wakeup (a stamp at wake-up, for kernels without sched_info), or auto",
+     "auto rq ktime wakeup"},
     {"run_queue.off_cpu", SettingKind::kBool, "true", "blocked time of each service, by reason"},
     {"run_queue.outlier",
      SettingKind::kDuration,

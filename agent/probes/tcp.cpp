@@ -36,7 +36,8 @@ constexpr Setting kSettings[] = {
      SettingKind::kText,
      "auto",
      "where a socket's owner is kept: socket (its own storage, 5.12 and newer), hash (a table by "
-     "address), or auto"},
+     "address), or auto",
+     "auto socket hash"},
     {"tcp.clone",
      SettingKind::kBool,
      "true",

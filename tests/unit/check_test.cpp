@@ -201,7 +201,7 @@ TEST(Dispatch, EveryMistakeHasItsExitCodeAndOneLine)
   const Case table[] = {
       {{"frobnicate"}, kExitUsage, "sonde: unknown command \"frobnicate\"\n"},
       {{"--colour"}, kExitUsage, "sonde: unknown flag --colour"},
-      {{"run", "--log.level=loud"}, kExitUsage, "sonde: --log.level: log level \"loud\" is none"},
+      {{"run", "--log.level=loud"}, kExitUsage, "sonde: --log.level: \"loud\" is none"},
       {{"version", "now"}, kExitUsage, "sonde: unexpected argument \"now\"\n"},
       {{"run", config}, kExitFailed, "sonde: "},
       {{"config", "check", invalid.path()}, kExitFailed, "sonde: "},

@@ -151,7 +151,7 @@ TEST(ConfigFile, ErrorsSayWhereAndWhat)
       {"a: b: c\n", "sonde.yml:1:5: illegal map value"},
       {"log.level: info\n---\nlog.level: warn\n", "sonde.yml: more than one YAML document"},
       {"log.level: *none\n", "sonde.yml:1:12: the referenced anchor is not defined"},
-      {"log.level: \"two\\nlines\"\n", "log level \"two lines\" is none of"},
+      {"log.level: \"two\\nlines\"\n", "log.level: \"two lines\" is none of"},
   };
   for (const auto& bad : table)
     EXPECT_THAT(errors_of(bad.text), HasSubstr(bad.message)) << bad.text;
