@@ -67,6 +67,7 @@ void CpuTime::read(const std::function<void()>& read_rows,
       transfer(shown, slot);
     shown = {.since = state.since,
              .amount = now > state.since ? now - state.since : 0,
+             .charged = charged_.at(cpu, slot).cpu_ns,
              .tgid = tgid,
              .slot = slot};
     running_ns_[slot] += static_cast<std::int64_t>(shown.amount);
@@ -85,20 +86,27 @@ void CpuTime::process_moved(std::uint32_t tgid, std::uint16_t from, std::uint16_
   const std::scoped_lock lock(mutex_);
   for (unsigned cpu = 0; cpu < running_.cpus(); ++cpu) {
     auto& shown = shown_[cpu];
-    if (shown.tgid == tgid && shown.slot == from && shown.since == running_.at(cpu, 0).since)
+    if (shown.tgid != tgid || shown.slot != from)
+      continue;
+    // The interval may have ended a moment ago, between the change of the slot and this call: then
+    // the old slot was not charged with it.
+    const bool ended = shown.since != running_.at(cpu, 0).since;
+    if (!ended || charged_.at(cpu, from).cpu_ns - shown.charged < shown.amount)
       transfer(shown, to);
   }
 }
 
-CpuTime::Split
-CpuTime::split(std::uint16_t slot, std::uint16_t generation, const sonde_run_queue_row& row)
+void CpuTime::slot_taken(std::uint16_t slot)
+{
+  const std::scoped_lock lock(mutex_);
+  published_[slot] = {};
+  transferred_ns_[slot] = 0;
+}
+
+CpuTime::Split CpuTime::split(std::uint16_t slot, const sonde_run_queue_row& row)
 {
   const std::scoped_lock lock(mutex_);
   auto& published = published_[slot];
-  if (published.generation != generation) {
-    published = {.generation = generation};
-    transferred_ns_[slot] = 0;
-  }
   const auto shown = published.user + published.system;
   const auto exact =
       static_cast<std::int64_t>(row.cpu_ns) + running_ns_[slot] + transferred_ns_[slot];

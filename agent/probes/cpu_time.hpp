@@ -24,8 +24,9 @@ public:
     std::uint64_t system_ns;
   };
 
-  explicit CpuTime(bpf::Rows<sonde_run_queue_running> running)
-      : running_(std::move(running)), shown_(running_.cpus())
+  // `charged`: the row of a slot on a CPU; must outlive this.
+  CpuTime(bpf::Rows<sonde_run_queue_running> running, const bpf::Rows<sonde_run_queue_row>& charged)
+      : running_(std::move(running)), charged_(charged), shown_(running_.cpus())
   {
   }
 
@@ -35,8 +36,11 @@ public:
             const std::function<std::uint16_t(std::uint32_t)>& slot_of);
 
   // The shares of a slot whose charged row is `row`; after read().
-  Split split(std::uint16_t slot, std::uint16_t generation, const sonde_run_queue_row& row);
+  Split split(std::uint16_t slot, const sonde_run_queue_row& row);
 
+  // A new service starts from nothing; before any process moves into its slot.
+  void slot_taken(std::uint16_t slot);
+  // After the kernel's slot has been changed.
   void process_moved(std::uint32_t tgid, std::uint16_t from, std::uint16_t to);
 
   std::uint64_t switches() const;
@@ -45,18 +49,19 @@ private:
   struct Shown {
     std::uint64_t since = 0;
     std::uint64_t amount = 0;
+    std::uint64_t charged = 0;  // what the kernel had charged to the slot on this CPU
     std::uint32_t tgid = 0;
     std::uint16_t slot = 0;
   };
   struct Published {
     std::uint64_t user = 0;
     std::uint64_t system = 0;
-    std::uint16_t generation = 0;
   };
 
   void transfer(Shown& shown, std::uint16_t to);
 
   bpf::Rows<sonde_run_queue_running> running_;
+  const bpf::Rows<sonde_run_queue_row>& charged_;
   std::mutex mutex_;
   std::vector<Shown> shown_;  // by CPU: what the last reading added for its running interval
   std::array<std::int64_t, SONDE_SLOTS> running_ns_{};

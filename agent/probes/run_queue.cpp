@@ -136,7 +136,7 @@ private:
   void find_tasks();
   void expose_cpu(Scrape& scrape);
 
-  void slot_taken(std::uint16_t, std::uint16_t) override {}
+  void slot_taken(std::uint16_t slot, std::uint16_t) override { cpu_->slot_taken(slot); }
   void slot_released(std::uint16_t) override {}
   void process_moved(std::uint32_t tgid, std::uint16_t from, std::uint16_t to) override
   {
@@ -163,7 +163,8 @@ Result<> RunQueue::map_rows(unsigned cpus)
       SONDE_TRY(bpf::Rows<sonde_run_queue_row>::create(
           bpf_map__fd(skeleton_->maps.run_queue_rows), cpus, SONDE_SLOTS)));
   cpu_ = std::make_unique<CpuTime>(SONDE_TRY(bpf::Rows<sonde_run_queue_running>::create(
-      bpf_map__fd(skeleton_->maps.running_rows), cpus, 1)));
+                                       bpf_map__fd(skeleton_->maps.running_rows), cpus, 1)),
+                                   ledger_->rows());
   services_.add_observer(*this);
   return {};
 }
@@ -255,7 +256,7 @@ void RunQueue::expose_cpu(Scrape& scrape)
   scrape.out.begin(kMetrics[2]);
   for (const auto& service : scrape.services)
     if (const auto row = ledger_->of(service.slot, service.generation)) {
-      const auto split = cpu_->split(service.slot, service.generation, *row);
+      const auto split = cpu_->split(service.slot, *row);
       scrape.out.sample({service.labels, R"(mode="user")"}, seconds(split.user_ns));
       scrape.out.sample({service.labels, R"(mode="system")"}, seconds(split.system_ns));
     }

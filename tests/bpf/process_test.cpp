@@ -191,8 +191,10 @@ TEST_F(ProcessTest, AListeningProcessIsKnownByItsExecutable)
   node_->on_loop([&] { node_->services().now_listening(tgid); });
   EXPECT_EQ(node_->service_of(tgid), "perl");
   // One that starts afterwards finds it by its socket.
-  NodeFixture later(NodeFixture::discovered());
-  EXPECT_EQ(later.service_of(tgid), "perl");
+  EXPECT_TRUE(NodeFixture::eventually([&] {
+    NodeFixture later(NodeFixture::discovered());
+    return later.service_of(tgid) == "perl";
+  }));
   ::kill(child, SIGKILL);
   reap(child);
 }
