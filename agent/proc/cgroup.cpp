@@ -69,10 +69,8 @@ std::string container_of(std::string_view part, std::string_view above)
   // A runtime asked for systemd's form on a node without systemd: slice:prefix:id.
   if (const auto colon = part.rfind(':'); colon != std::string_view::npos)
     return is_container_id(part.substr(colon + 1)) ? std::string(part.substr(colon + 1)) : "";
-  if (!take_suffix(name, ".scope"))
-    // cri-o by cgroupfs: crio-<id> without a suffix.
-    return take_prefix(name, "crio-") && is_container_id(name) ? std::string(name) : "";
-  if (take_prefix(name, "machine-"))
+  const bool scope = take_suffix(name, ".scope");
+  if (scope && take_prefix(name, "machine-"))
     return name.starts_with("qemu") ? "" : unescape(name);
   // docker-, cri-containerd-, crio-, libpod-, nerdctl-: whatever the runtime is called. The
   // monitors (crio-conmon-, libpod-conmon-) carry the id of a container they are not in.

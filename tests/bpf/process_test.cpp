@@ -209,7 +209,7 @@ TEST_F(ProcessTest, KernelThreadsAndTheAgentHaveServicesOfTheirOwn)
 
 TEST_F(ProcessTest, AnExpiredServiceLeavesAndItsSlotStartsAnewAtZero)
 {
-  start({{"services.expiry", "200ms"}, {"services.max", "1"}});
+  start({{"services.expiry", "1s"}});
   const auto running = NodeFixture::value(node_->scrape(), exits_of("one", "0"));
   EXPECT_FALSE(running);
   reap(spawn({"/bin/true"}, {"OTEL_SERVICE_NAME=one"}));
