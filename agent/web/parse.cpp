@@ -93,11 +93,11 @@ std::optional<double> weight(std::string_view parameters)
 std::optional<Target> parse_target(std::string_view target)
 {
   auto rest = origin_form(target);
+  const bool absolute = rest.size() < target.size();
   rest = rest.substr(0, rest.find('#'));
   const auto question = rest.find('?');
   const auto raw_path = rest.substr(0, question);
   // "http://node:7663?x=1" has an empty path, which means "/".
-  const bool absolute = !target.starts_with('/');
   if (!raw_path.starts_with('/') && (!absolute || question != 0))
     return std::nullopt;
   auto path = percent_decoded(raw_path.empty() ? "/" : raw_path, Plus::kKept);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/web/server.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <pthread.h>
 #include <system_error>
 #include <thread>
@@ -32,6 +34,14 @@ bool lacks_descriptors(const boost::system::error_code& error)
 {
   return error == boost::system::errc::too_many_files_open ||
          error == boost::system::errc::too_many_files_open_in_system;
+}
+
+// accept(2) takes a descriptor before it looks for a connection, so that a lack of descriptors does
+// not mean that somebody waits.
+bool somebody_waits(tcp::acceptor& acceptor)
+{
+  pollfd wait{.fd = acceptor.native_handle(), .events = POLLIN, .revents = 0};
+  return ::poll(&wait, 1, 0) > 0;
 }
 
 // Signals belong to the main thread; threads inherit the mask they are started under.
@@ -145,7 +155,8 @@ void Server::Core::accept_later(Listener& listener, const boost::system::error_c
 {
   if (why == asio::error::operation_aborted)
     return;
-  const bool freed = lacks_descriptors(why) && serving_.connections.close_one();
+  const bool freed = lacks_descriptors(why) && somebody_waits(listener.acceptor) &&
+                     serving_.connections.close_one();
   listener.pause.expires_after(freed ? kClosePause : kAcceptPause);
   listener.pause.async_wait([this, &listener](const boost::system::error_code& error) {
     if (!error)

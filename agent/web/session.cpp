@@ -43,6 +43,7 @@ unsigned refusal(const beast::error_code& error)
 template <typename Stream>
 Session<Stream>::Session(Stream stream, Serving& serving)
     : Connection(serving.connections), stream_(std::move(stream)), serving_(serving),
+      // Read on only while the header may still grow: it then holds no more than that.
       buffer_(serving.limits.header_bytes + kReadSize)
 {
 }
@@ -82,42 +83,71 @@ template <typename Stream>
 void Session<Stream>::await_request(std::chrono::milliseconds patience)
 {
   enter_phase(Phase::kIdle);
+  parser_.emplace();
+  parser_->header_limit(static_cast<std::uint32_t>(serving_.limits.header_bytes));
+  parser_->body_limit(serving_.limits.body_bytes);
+  begun_ = false;
+  header_bytes_ = 0;
   if (buffer_.size() > 0) {
-    read_request();
+    begin_request();
     return;
   }
   beast::get_lowest_layer(stream_).expires_after(patience);
-  stream_.async_read_some(buffer_.prepare(kReadSize), then(&Session::on_first_bytes));
+  read_more();
 }
 
 template <typename Stream>
-void Session<Stream>::on_first_bytes(ErrorCode error, std::size_t size)
+void Session<Stream>::read_more()
+{
+  stream_.async_read_some(buffer_.prepare(kReadSize), then(&Session::on_bytes));
+}
+
+template <typename Stream>
+void Session<Stream>::on_bytes(ErrorCode error, std::size_t size)
 {
   if (error)
     return;
   buffer_.commit(size);
-  read_request();
+  if (begun_)
+    parse_header();
+  else
+    begin_request();
 }
 
 // The deadline is set once for the whole request, so that a byte now and then does not extend it.
 template <typename Stream>
-void Session<Stream>::read_request()
+void Session<Stream>::begin_request()
 {
+  begun_ = true;
   enter_phase(Phase::kReading);
-  parser_.emplace();
-  parser_->header_limit(static_cast<std::uint32_t>(serving_.limits.header_bytes));
-  parser_->body_limit(serving_.limits.body_bytes);
   beast::get_lowest_layer(stream_).expires_after(serving_.limits.header_timeout);
-  http::async_read_header(stream_, buffer_, *parser_, then(&Session::on_header));
+  parse_header();
 }
 
+// Beast's own limit counts each header line afresh; here the whole header has one.
 template <typename Stream>
-void Session<Stream>::on_header(ErrorCode error, std::size_t)
+void Session<Stream>::parse_header()
 {
-  if (error) {
+  ErrorCode error;
+  const auto used = parser_->put(buffer_.data(), error);
+  buffer_.consume(used);
+  header_bytes_ += used;
+  if (error && error != http::error::need_more) {
     on_unreadable(error);
     return;
   }
+  const auto unparsed = parser_->is_header_done() ? 0 : buffer_.size();
+  if (header_bytes_ + unparsed > serving_.limits.header_bytes)
+    on_unreadable(http::error::header_limit);
+  else if (parser_->is_header_done())
+    on_header();
+  else
+    read_more();
+}
+
+template <typename Stream>
+void Session<Stream>::on_header()
+{
   // Bodies are small here: a client that asks before sending one may as well not (RFC 9110
   // section 10.1.1 lets it repeat the request without Expect).
   if (parser_->get().count(http::field::expect) > 0) {
@@ -147,7 +177,7 @@ void Session<Stream>::on_request(ErrorCode error, std::size_t)
 }
 
 template <typename Stream>
-void Session<Stream>::on_unreadable(ErrorCode error)
+void Session<Stream>::on_unreadable(const ErrorCode& error)
 {
   const auto status = refusal(error);
   if (status != 0)

@@ -49,11 +49,13 @@ private:
   auto then(Member member);
 
   void await_request(std::chrono::milliseconds patience);
-  void on_first_bytes(ErrorCode error, std::size_t size);
-  void read_request();
-  void on_header(ErrorCode error, std::size_t);
+  void read_more();
+  void on_bytes(ErrorCode error, std::size_t size);
+  void begin_request();
+  void parse_header();
+  void on_header();
   void on_request(ErrorCode error, std::size_t);
-  void on_unreadable(ErrorCode error);
+  void on_unreadable(const ErrorCode& error);
   void respond(Response response, bool keep_alive);
   void on_written(ErrorCode error, std::size_t);
   void drain();
@@ -65,6 +67,8 @@ private:
   bool from_loopback_ = false;
   boost::beast::flat_buffer buffer_;  // may hold the beginning of the next, pipelined request
   std::optional<Parser> parser_;
+  bool begun_ = false;  // a byte of the request has come
+  std::size_t header_bytes_ = 0;
   std::optional<Message> message_;
   std::optional<Serializer> serializer_;
   std::size_t drained_ = 0;
