@@ -34,7 +34,9 @@ Response plain(unsigned status, std::string_view text)
 {
   Response response{
       .status = status, .content_type = "text/plain; charset=utf-8", .body{}, .headers{}};
-  response.body.append(text).append("\n");
+  response.body = text;
+  if (!text.ends_with('\n'))
+    response.body += '\n';
   return response;
 }
 

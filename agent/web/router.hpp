@@ -29,7 +29,7 @@ private:
   std::map<std::string, Route, std::less<>> routes_;
 };
 
-// A short text response, for errors.
+// A short text response, for errors; it gets a line feed at its end if it has none.
 Response plain(unsigned status, std::string_view text);
 
 }  // namespace sonde::web
