@@ -127,6 +127,9 @@ TEST(Diskstats, udev_s_new_data_is_read)
   tree.remove("udev/b8:0");
   tree.write("udev/b8:0", "E:ID_SERIAL_SHORT=two\nE:ID_SERIAL=one\n");
   EXPECT_THAT(testing::samples(*collectors), HasSubstr("serial=\"two\""));
+  tree.remove("udev/b8:0");
+  tree.write("udev/b8:0", "E:ID_SERIAL_SHORT=two\nE:SCSI_IDENT_SERIAL=three\n");
+  EXPECT_THAT(testing::samples(*collectors), HasSubstr("serial=\"three\""));
 }
 
 TEST(Diskstats, a_malformed_line_is_named)
