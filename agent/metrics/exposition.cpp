@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "agent/base/text.hpp"
 #include "agent/metrics/labels.hpp"
 
 namespace sonde::metrics {
@@ -29,10 +30,10 @@ Type type_of(prometheus::MetricType type)
   }
 }
 
-// HELP escapes backslash and line feed only.
+// HELP escapes backslash and line feed only; Prometheus refuses a scrape whose HELP is not UTF-8.
 void append_help(std::string& out, std::string_view help)
 {
-  for (const char c : help) {
+  for (const char c : valid_utf8(help)) {
     if (c == '\\')
       out += "\\\\";
     else if (c == '\n')
@@ -42,13 +43,32 @@ void append_help(std::string& out, std::string_view help)
   }
 }
 
+// A name as the text format wants it: letters, digits, `_` (and `:` for metrics), no digit first.
+// Names come from files of the node, and one bad byte would cost the whole scrape.
+std::string repaired_name(std::string_view name, bool colon)
+{
+  std::string out;
+  out.reserve(name.size());
+  for (const char c : name) {
+    const bool digit = c >= '0' && c <= '9';
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (digit && out.empty())
+      out += '_';
+    out += digit || letter || (colon && c == ':') ? c : '_';
+  }
+  return out.empty() ? "_" : out;
+}
+
 std::string block_of(const std::vector<prometheus::ClientMetric::Label>& labels)
 {
   std::string block;
   for (const auto& label : labels) {
     if (!block.empty())
       block += ',';
-    block.append(label.name).append("=\"").append(escape_label(label.value, 1024)).append("\"");
+    block.append(repaired_name(label.name, false))
+        .append("=\"")
+        .append(escape_label(label.value, 1024))
+        .append("\"");
   }
   return block;
 }
@@ -210,7 +230,7 @@ void Exposition::add_metric(const prometheus::ClientMetric& metric, prometheus::
 
 void Exposition::add(const prometheus::MetricFamily& family)
 {
-  begin(family.name, type_of(family.type), family.help);
+  begin(repaired_name(family.name, true), type_of(family.type), family.help);
   for (const auto& metric : family.metric)
     add_metric(metric, family.type);
 }
