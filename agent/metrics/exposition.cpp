@@ -176,10 +176,9 @@ void Exposition::histogram(Blocks labels, const Bounds& bounds, const sonde_hist
   std::uint64_t count = 0;
   for (std::size_t i = 0; i <= finite; ++i) {
     // Whatever the kernel filed above the last bound is +Inf.
-    count = i < finite ? count + counted.buckets[i]
-                       : std::accumulate(counted.buckets + finite,
-                                         std::end(counted.buckets),
-                                         std::uint64_t{count});
+    count = i < finite
+                ? count + counted.buckets[i]
+                : std::accumulate(counted.buckets + finite, std::end(counted.buckets), count);
     text_.append(shared).append(bounds.le()[i]).append("} ");
     append_number(text_, count);
     text_ += '\n';

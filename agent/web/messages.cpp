@@ -118,7 +118,7 @@ http::response<Body> message_of(Response response, const Asked& asked)
 boost::asio::ip::address address_of(const boost::asio::ip::tcp::endpoint& endpoint)
 {
   namespace ip = boost::asio::ip;
-  const auto address = endpoint.address();
+  auto address = endpoint.address();
   if (address.is_v6() && address.to_v6().is_v4_mapped())
     return ip::make_address_v4(ip::v4_mapped, address.to_v6());
   return address;

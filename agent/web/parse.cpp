@@ -144,7 +144,7 @@ Result<ListenAddress> parse_listen_address(std::string_view text)
   } else if (host.find(':') != std::string_view::npos) {
     return refuse("an IPv6 address stands in brackets, as in \"[::1]:7663\"");
   }
-  if (host.find_first_of(std::string_view("[]/ \t\r\n\0", 9)) != std::string_view::npos)
+  if (host.find_first_of(std::string_view("[]/ \t\r\n\0", 8)) != std::string_view::npos)
     return refuse("the host is not a name or an address");
   return ListenAddress{.host = std::string(host), .port = *port};
 }

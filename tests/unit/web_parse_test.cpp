@@ -104,6 +104,7 @@ TEST(WebParse, RefusesListenAddressesAndSaysWhy)
   EXPECT_THAT(why("[]:7663"), HasSubstr("does not close"));
   EXPECT_THAT(why("[localhost]:7663"), HasSubstr("IPv6"));
   EXPECT_THAT(why("a b:7663"), HasSubstr("not a name"));
+  EXPECT_THAT(why(std::string_view("a\0b:7663", 8)), HasSubstr("not a name"));
 }
 
 }  // namespace
