@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The process family with the agent's own services, on the running kernel.
 #include <csignal>
+#include <fmt/format.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -10,6 +11,7 @@
 
 #include "tests/support/node_fixture.hpp"
 
+#include "agent/base/clock.hpp"
 #include "agent/proc/service_table.hpp"
 
 namespace sonde::testing {
@@ -105,19 +107,38 @@ TEST_F(ProcessTest, CodesAndSignalsAreTheOnesThatWaitReports)
   EXPECT_EQ(value(exits_of("codes", "0")), 0);
 }
 
-TEST_F(ProcessTest, TwoThousandProcessesInTwoSecondsAreTwoThousandExits)
+// The processor time of the loop's thread, all of it spent on facts here.
+std::chrono::nanoseconds loop_time(NodeFixture& node)
+{
+  std::uint64_t now = 0;
+  node.on_loop([&] { now = read_clock_ns(CLOCK_THREAD_CPUTIME_ID); });
+  return std::chrono::nanoseconds(now);
+}
+
+TEST_F(ProcessTest, TwoThousandProcessesAtAThousandASecondAreTwoThousandExits)
 {
   start();
-  constexpr int kProcesses = 2000;
+  constexpr int kBatches = 20;
+  constexpr int kBatch = 99;  // and the shell itself
+  const auto cpu = loop_time(*node_);
   const auto before = std::chrono::steady_clock::now();
-  for (int i = 0; i < kProcesses; ++i) {
-    std::this_thread::sleep_until(before + i * milliseconds(1));
-    reap(spawn({"/bin/true"}, {"OTEL_SERVICE_NAME=many"}));
+  // By shells, since each fork of this process would have the agent copy its own pages. An emulated
+  // processor executes ten a second: there a part must do.
+  const auto deadline = before + std::chrono::seconds(20);
+  int started = 0;
+  for (int i = 0; i < kBatches && std::chrono::steady_clock::now() < deadline; ++i) {
+    reap(spawn({"/bin/sh", "-c", "i=0; while [ $i -lt 99 ]; do /bin/true; i=$((i+1)); done"},
+               {"OTEL_SERVICE_NAME=many"}));
+    started += kBatch + 1;
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - before;
-  EXPECT_TRUE(reaches(exits_of("many", "0"), kProcesses)) << value(exits_of("many", "0"));
-  RecordProperty("execs_per_second", static_cast<int>(kProcesses / took.count()));
+  const std::chrono::duration<double, std::micro> spent = loop_time(*node_) - cpu;
+  EXPECT_TRUE(reaches(exits_of("many", "0"), started)) << value(exits_of("many", "0"));
   EXPECT_EQ(node_->maps().facts_lost(0), 0U);
+  fmt::print("{} processes, {:.0f}/s, {:.1f} us of the agent's CPU each (fork, exec and exit)\n",
+             started,
+             started / took.count(),
+             spent.count() / started);
 }
 
 void* leave_last(void*)
