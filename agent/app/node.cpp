@@ -64,7 +64,7 @@ Result<> Node::prepare_bpf(const Paths& paths)
                 "/sys/kernel/btf/vmlinux cannot be read");
   maps_ = SONDE_TRY(bpf::SharedMaps::create(
       read_pid_max(paths), static_cast<std::uint32_t>(settings_.integer("facts.ring-bytes"))));
-  facts_ = SONDE_TRY(Facts::open(maps_->ring_fd(), *loop_));
+  facts_ = SONDE_TRY(Facts::open(*maps_, *loop_));
   facts_->on_outlier([this](const sonde_outlier& outlier) { keep_outlier(outlier); });
   services_ = SONDE_TRY(discover_services(settings_, paths.procfs, *maps_, *loop_));
   return {};

@@ -3,6 +3,8 @@
 
 #include <sys/epoll.h>
 
+#include "agent/bpf/shared_maps.hpp"
+
 namespace sonde {
 
 namespace {
@@ -11,16 +13,13 @@ constexpr auto kLookAgain = std::chrono::milliseconds(2);
 
 }  // namespace
 
-Result<std::unique_ptr<Facts>> Facts::open(int ring_fd, EventLoop& loop)
+Result<std::unique_ptr<Facts>> Facts::open(bpf::SharedMaps& maps, EventLoop& loop)
 {
-  std::unique_ptr<Facts> facts(new Facts);
-  facts->ring_.reset(ring_buffer__new(ring_fd, &Facts::on_record, facts.get(), nullptr));
+  std::unique_ptr<Facts> facts(new Facts(maps));
+  facts->ring_.reset(ring_buffer__new(maps.ring_fd(), &Facts::on_record, facts.get(), nullptr));
   if (!facts->ring_)
     return fail(errno, "open facts ring");
-  const auto consume = [self = facts.get()] {
-    if (self->drain() > 0)
-      self->again_.arm_once(kLookAgain);
-  };
+  const auto consume = [self = facts.get()] { self->consume(); };
   facts->again_ = SONDE_TRY(loop.timer(consume));
   // Edge-triggered: below the wake-up threshold the ring stays readable without being urgent.
   facts->watch_ =
@@ -28,7 +27,23 @@ Result<std::unique_ptr<Facts>> Facts::open(int ring_fd, EventLoop& loop)
   return facts;
 }
 
-Facts::~Facts() = default;
+Facts::~Facts()
+{
+  maps_.set_reader_awake(false);
+}
+
+// Falls asleep in two steps: a producer that saw it awake may submit after it looked, so it looks
+// once more after it said that it sleeps.
+void Facts::consume()
+{
+  const bool found = drain() > 0;
+  if (found || awake_)
+    again_.arm_once(kLookAgain);
+  if (found == awake_)
+    return;
+  awake_ = found;
+  maps_.set_reader_awake(awake_);
+}
 
 std::size_t Facts::drain()
 {

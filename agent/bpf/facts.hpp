@@ -19,6 +19,10 @@
 
 namespace sonde {
 
+namespace bpf {
+class SharedMaps;
+}
+
 // A record as it lies in the ring, at least a header long; valid only while its handler runs.
 class FactRecord {
 public:
@@ -40,14 +44,14 @@ private:
   std::span<const std::byte> bytes_;
 };
 
-// Producers wake the loop with the first record into an empty ring and when it is half full; after
-// that the loop looks again on a timer until it finds nothing, so an idle node costs nothing and a
-// busy one no wake-up a record.
+// Producers wake the loop when it sleeps and when the ring is half full; once awake it looks again
+// on a timer until it finds nothing, so an idle node costs nothing and a busy one no wake-up a
+// record.
 class Facts {
 public:
   using Handler = std::function<void(const FactRecord&)>;
 
-  static Result<std::unique_ptr<Facts>> open(int ring_fd, EventLoop& loop);
+  static Result<std::unique_ptr<Facts>> open(bpf::SharedMaps& maps, EventLoop& loop);
   ~Facts();
 
   // One handler for each family and for all families' outliers.
@@ -67,13 +71,16 @@ public:
   std::uint64_t malformed() const { return malformed_; }
 
 private:
-  explicit Facts() = default;
+  explicit Facts(bpf::SharedMaps& maps) : maps_(maps) {}
+  void consume();
   static int on_record(void* self, void* data, std::size_t size);
 
   struct Free {
     void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
   };
 
+  bpf::SharedMaps& maps_;
+  bool awake_ = false;
   std::array<Handler, SONDE_FAMILIES> handlers_;
   std::function<void(const sonde_outlier&)> outlier_;
   std::uint64_t malformed_ = 0;

@@ -66,6 +66,10 @@ Result<std::unique_ptr<SharedMaps>> SharedMaps::create(std::uint32_t pid_max,
   maps->facts_ = SONDE_TRY(create_map(BPF_MAP_TYPE_RINGBUF, "facts", 0, ring_bytes));
   maps->facts_lost_ = SONDE_TRY(
       create_map(BPF_MAP_TYPE_ARRAY, "facts_lost", sizeof(sonde_facts_lost), maps->cpus_));
+  maps->facts_reader_ =
+      SONDE_TRY(create_map(BPF_MAP_TYPE_ARRAY, "facts_reader", sizeof(sonde_facts_reader), 1));
+  maps->reader_memory_ =
+      SONDE_TRY(Mapping::create(maps->facts_reader_.get(), sizeof(sonde_facts_reader), true));
   maps->service_memory_ = SONDE_TRY(Mapping::create(
       maps->service_of_.get(), sizeof(sonde_slot_block) * std::size_t{blocks}, true));
   maps->generation_memory_ =
@@ -79,7 +83,8 @@ Result<> SharedMaps::share_with(bpf_object* object)
   const std::pair<const char*, int> shared[] = {{"service_of", service_of_.get()},
                                                 {"slot_generations", generations_.get()},
                                                 {"facts", facts_.get()},
-                                                {"facts_lost", facts_lost_.get()}};
+                                                {"facts_lost", facts_lost_.get()},
+                                                {"facts_reader", facts_reader_.get()}};
   for (const auto& [name, fd] : shared)
     if (auto* map = bpf_object__find_map_by_name(object, name); map != nullptr)
       if (const int err = bpf_map__reuse_fd(map, fd); err != 0)
@@ -116,6 +121,11 @@ void SharedMaps::set_generation(std::uint16_t slot, std::uint16_t generation)
 {
   static_cast<volatile sonde_slot_generations*>(generation_memory_.data())->generation[slot] =
       generation;
+}
+
+void SharedMaps::set_reader_awake(bool awake)
+{
+  static_cast<volatile sonde_facts_reader*>(reader_memory_.data())->awake = awake ? 1 : 0;
 }
 
 std::uint64_t SharedMaps::facts_lost(std::uint16_t family) const

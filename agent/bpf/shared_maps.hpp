@@ -23,8 +23,9 @@ public:
   static Result<std::unique_ptr<SharedMaps>> create(std::uint32_t pid_max,
                                                     std::uint32_t ring_bytes);
 
-  // Points the object's `service_of`, `slot_generations`, `facts` and `facts_lost`, as far as it
-  // has them, at the shared ones, and multiplies the size of its per-CPU arrays (names ending in
+  // Points the object's `service_of`, `slot_generations`, `facts`, `facts_lost` and `facts_reader`,
+  // as far as it has them, at the shared ones, and multiplies the size of its per-CPU arrays (names
+  // ending in
   // `_rows`) by the number of CPUs. Between open and load.
   Result<> share_with(bpf_object* object);
 
@@ -36,6 +37,8 @@ public:
   unsigned cpus() const { return cpus_; }
   std::uint32_t pid_max() const { return pid_max_; }
   int ring_fd() const { return facts_.get(); }
+  // Set while the ring's consumer looks again by itself: no producer needs to wake it then.
+  void set_reader_awake(bool awake);
   std::uint64_t facts_lost(std::uint16_t family) const;
 
   // Bytes of the shared maps, as the kernel keeps them.
@@ -51,8 +54,10 @@ private:
   UniqueFd generations_;
   UniqueFd facts_;
   UniqueFd facts_lost_;
+  UniqueFd facts_reader_;
   Mapping service_memory_;
   Mapping generation_memory_;
+  Mapping reader_memory_;
   Rows<sonde_facts_lost> lost_;
 };
 

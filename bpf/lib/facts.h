@@ -21,6 +21,14 @@ struct {
 	__type(value, struct sonde_facts_lost);
 } facts_lost SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sonde_facts_reader);
+} facts_reader SEC(".maps");
+
 static __always_inline void facts__count_lost(void)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
@@ -47,13 +55,16 @@ static __always_inline void *facts__reserve(__u16 kind, __u32 size)
 	return record;
 }
 
-/* Wakes the agent with the first record into an empty ring and when it is half full: a wake-up a
- * record costs ten times the record. */
+/* Wakes the agent when it sleeps and when the ring is half full: a wake-up a record costs ten times
+ * the record. What lies in the ring does not tell whether it sleeps: of two records reserved at
+ * once in an empty ring neither is the first one waiting. */
 static __always_inline void facts__submit(void *record)
 {
-	__u64 own = (((struct sonde_record *)record)->size + 8 + 7) & ~7ull;
-	__u64 waiting = bpf_ringbuf_query(&facts, BPF_RB_AVAIL_DATA);
-	bool wake = waiting <= own || waiting > bpf_ringbuf_query(&facts, BPF_RB_RING_SIZE) / 2;
+	__u32 zero = 0;
+	struct sonde_facts_reader *reader = bpf_map_lookup_elem(&facts_reader, &zero);
+	bool wake = !reader || !*(volatile __u64 *)&reader->awake ||
+		    bpf_ringbuf_query(&facts, BPF_RB_AVAIL_DATA) >
+			    bpf_ringbuf_query(&facts, BPF_RB_RING_SIZE) / 2;
 
 	bpf_ringbuf_submit(record, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }

@@ -63,6 +63,11 @@ struct sonde_facts_lost {
 	__u64 lost[SONDE_FAMILIES];
 };
 
+/* The ring's consumer: while it is awake it looks again within milliseconds, unasked. */
+struct sonde_facts_reader {
+	__u64 awake;
+};
+
 /* A process across PID reuse: the thread-group id alone names a different program a minute
  * later. */
 struct sonde_process {

@@ -139,7 +139,7 @@ void FixedServices::remove_observer(SlotObserver& observer)
 NodeFixture::NodeFixture(const MakeServices& make, std::uint32_t ring_bytes)
     : loop_(must(EventLoop::create())),
       maps_(must(bpf::SharedMaps::create(read_pid_max(), ring_bytes))),
-      facts_(must(Facts::open(maps_->ring_fd(), *loop_))),
+      facts_(must(Facts::open(*maps_, *loop_))),
       settings_(must(Settings::defaults(setting_tables())))
 {
   bpf::capture_messages();
