@@ -3,15 +3,14 @@
 
 #include <atomic>
 #include <csignal>
-#include <cstring>
-#include <future>
 #include <cstdio>
+#include <cstring>
+#include <fmt/format.h>
+#include <future>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/utsname.h>
-
-#include <fmt/format.h>
 
 #include "agent/app/check.hpp"
 #include "agent/app/cost_ceiling.hpp"
@@ -145,8 +144,7 @@ Result<> RunningAgent::handle_signals()
   signals_ = UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_)
     return fail(errno, "signalfd");
-  signal_watch_ =
-      SONDE_TRY(node_->loop().watch(signals_.get(), EPOLLIN, [this] { on_signal(); }));
+  signal_watch_ = SONDE_TRY(node_->loop().watch(signals_.get(), EPOLLIN, [this] { on_signal(); }));
   return {};
 }
 
@@ -223,7 +221,8 @@ web::Response RunningAgent::metrics(const web::Request& request)
   if (limit > 0 && others >= limit)
     response = web::plain(503, "Limit of concurrent requests reached, try again later.\n");
   else
-    response = {.content_type = std::string(kTextFormat), .body = scraper_->scrape(*filter, collect.empty())};
+    response = {.content_type = std::string(kTextFormat),
+                .body = scraper_->scrape(*filter, collect.empty())};
   scraping_.fetch_sub(1);
   return response;
 }
@@ -251,19 +250,19 @@ web::Response RunningAgent::page()
                  .kernel_release = kernel.release,
                  .uptime = std::chrono::seconds((monotonic_ns() - started_ns_) / 1'000'000'000U),
                  .ready = readiness_.get().empty()};
-  for (const auto& endpoint : server_->endpoints())
-    page.listen.push_back(web::text_of(endpoint));
+  page.metrics_path = settings_.text("web.telemetry-path");
+  page.listen = settings_.texts("web.listen-address");
   if (const auto* services = node_->services(); services != nullptr)
     page.services = services->table()->size();
   for (const auto& hook : node_->hooks().all())
     page.probes.push_back({hook.probe, hook.hook, hook.up, hook.reason});
   for (const auto& outlier : node_->outliers().all())
-    page.outliers.push_back({.when = clock_text(outlier.wall_ns),
-                             .kind = outlier.family,
-                             .service = outlier.service,
-                             .process = fmt::format("{} ({})", outlier.command, outlier.pid),
-                             .duration = fmt::format(
-                                 "{:.1f} ms", static_cast<double>(outlier.value_ns) / 1e6)});
+    page.outliers.push_back(
+        {.when = clock_text(outlier.wall_ns),
+         .kind = outlier.family,
+         .service = outlier.service,
+         .process = fmt::format("{} ({})", outlier.command, outlier.pid),
+         .duration = fmt::format("{:.1f} ms", static_cast<double>(outlier.value_ns) / 1e6)});
   return {.content_type = "text/html; charset=utf-8", .body = web::render(page)};
 }
 
@@ -279,11 +278,9 @@ web::Router RunningAgent::routes()
     return reason.empty() ? web::plain(200, "ready\n") : web::plain(503, reason + "\n");
   });
   router.get("/outliers", [this](const web::Request&) {
-    return web::Response{.content_type = "application/json",
-                         .body = node_->outliers().json()};
+    return web::Response{.content_type = "application/json", .body = node_->outliers().json()};
   });
-  router.post("/-/reload",
-              [this](const web::Request& request) { return reload_by_post(request); });
+  router.post("/-/reload", [this](const web::Request& request) { return reload_by_post(request); });
   return router;
 }
 

@@ -157,7 +157,9 @@ std::string render(const Page& page)
                  html_escaped(page.node),
                  page.ready ? "good" : "bad",
                  page.ready ? "ready" : "not ready");
-  out += "<nav><a href=\"metrics\">Metrics</a><a href=\"-/healthy\">Health</a>"
+  // Relative, whatever prefix a proxy puts before it.
+  out += "<nav><a href=\"" + html_escaped(page.metrics_path.substr(1)) +
+         "\">Metrics</a><a href=\"-/healthy\">Health</a>"
          "<a href=\"-/ready\">Readiness</a><a href=\"outliers\">Outliers as JSON</a></nav>\n<dl>\n";
   fact(out, "Version", page.version);
   fact(out, "Uptime", readable(page.uptime));

@@ -30,6 +30,7 @@ struct Page {
   std::string node;
   std::string version;
   std::string kernel_release;
+  std::string metrics_path = "/metrics";
   std::vector<std::string> listen;
   std::chrono::seconds uptime{0};
   bool ready = true;
