@@ -92,8 +92,12 @@ void MountStatistics::work(const std::shared_ptr<State>& state)
     if (request.round == state->round) {
       state->running.erase(request.index);
       state->answers[request.index] = answer;
-      if (++state->answered == state->answers.size())
+      if (++state->answered == state->answers.size()) {
+        // Whoever waits would run into the lock.
+        lock.unlock();
         state->answer_there.notify_all();
+        lock.lock();
+      }
     } else if (const auto stuck = state->stuck.find(request.path);
                stuck != state->stuck.end() && --stuck->second == 0) {
       state->stuck.erase(stuck);
@@ -148,7 +152,9 @@ MountStatistics::ask(std::span<const std::string> paths)
         state.pending.clear();
         return Failure(std::move(started).error());
       }
+    lock.unlock();
     state.work_there.notify_one();
+    lock.lock();
     const auto patience = Clock::now() + kPatience;
     state.answer_there.wait_until(lock, std::min(patience, deadline), done);
   }

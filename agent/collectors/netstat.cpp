@@ -70,8 +70,11 @@ public:
         protocol = SONDE_TRY(read_names(lines, pattern));
       if (!lines.next() || lines.word() != protocol.word)
         return lines.malformed(fmt::format("no values for {:.64}", protocol.word));
-      for (const auto& field : protocol.fields)
-        add(out, field, SONDE_TRY(lines.number<double>()));
+      for (const auto& field : protocol.fields) {
+        const auto word = lines.word();
+        if (!field.family.empty() || word.empty())
+          add(out, field, SONDE_TRY(lines.number<double>(word)));
+      }
       if (!lines.word().empty())
         return lines.malformed(fmt::format("more values than names of {:.64}", protocol.word));
     }

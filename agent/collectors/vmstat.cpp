@@ -37,9 +37,10 @@ public:
     while (lines.next()) {
       const auto name = lines.word();
       const auto& field = field_at(lines.line_number() - 1, name);
+      if (field.family.empty())
+        continue;
       const auto value = SONDE_TRY(lines.number<double>());
-      if (!field.family.empty())
-        add_sample(add_family(out, field.family, metrics::Type::kUntyped, field.help), {}, value);
+      add_sample(add_family(out, field.family, metrics::Type::kUntyped, field.help), {}, value);
     }
     return {};
   }
