@@ -17,12 +17,16 @@ const volatile bool ignored_reason[SONDE_TCP_DROP_REASONS] = {};
 /* Drops by the kernel's reason, a row a CPU. */
 ROWS(tcp_drop_rows, 1, struct sonde_tcp_drops);
 
+/* The state a socket was last seen in makes the second run for the same change do nothing. */
 static __always_inline int changed(struct sock *sk, int from, int to, const bool hash,
 				   const bool cas)
 {
 	struct sonde_tcp_socket *socket;
 
 	if (!tcp__is(sk, true))
+		return 0;
+	socket = socket__find(sk, hash);
+	if (socket && socket->state == to)
 		return 0;
 	if (to == BPF_TCP_LISTEN) {
 		listens(sk, bpf_get_current_pid_tgid() >> 32, hash);
@@ -32,14 +36,13 @@ static __always_inline int changed(struct sock *sk, int from, int to, const bool
 		connects(sk, hash);
 		return 0;
 	}
-	if (to == BPF_TCP_SYN_RECV) {
-		if (from != BPF_TCP_SYN_SENT) /* else both sides connected at once */
-			accepts(sk, hash);
+	if (to == BPF_TCP_SYN_RECV && from != BPF_TCP_SYN_SENT) {
+		accepts(sk, hash);
 		return 0;
 	}
-	socket = socket__find(sk, hash);
 	if (!socket)
 		return 0;
+	socket->state = to;
 	if (to == BPF_TCP_ESTABLISHED)
 		established(socket);
 	else if (to == BPF_TCP_CLOSE)
@@ -75,6 +78,7 @@ static __always_inline void adopt(struct sock *sk, struct tcp_sock *tp, __u32 tg
 	if (now.state == BPF_TCP_SYN_SENT || now.state == BPF_TCP_SYN_RECV)
 		first.opened = SONDE_TCP_NOT_OPEN;
 	first.role = listener_of(sk) ? SONDE_TCP_SERVER : SONDE_TCP_CLIENT;
+	first.state = now.state;
 	first.sent = tcp__payload_sent(&now, first.role);
 	first.received = tcp__payload_received(&now);
 	first.retransmits = now.retransmits;
@@ -125,8 +129,17 @@ static __always_inline int reset(struct sock *sk, __u32 direction, const bool ha
 	return 0;
 }
 
+/* Twice, because a kernel never runs a program within itself (05b24ff9b2cf "bpf: Prevent bpf
+ * program recursion for raw tracepoint probes"): a soft interrupt that arrives while a task's
+ * change is looked at would pass the only one by. It cannot be inside both. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tcp_state, struct sock *sk, int from, int to)
+{
+	return changed(sk, from, to, false, true);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tcp_state_within, struct sock *sk, int from, int to)
 {
 	return changed(sk, from, to, false, true);
 }
@@ -201,6 +214,12 @@ int tcp_find_connections(struct bpf_iter__task_file *ctx)
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tcp_state_hash, struct sock *sk, int from, int to)
+{
+	return changed(sk, from, to, true, false);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tcp_state_within_hash, struct sock *sk, int from, int to)
 {
 	return changed(sk, from, to, true, false);
 }

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -101,8 +103,9 @@ public:
 
 private:
   void on_fact(const FactRecord& record);
-  // Runs an iterator to its end; false when it could not be.
-  bool run(const bpf::Link& iterator) const;
+  // Runs an iterator to its end.
+  Result<> run(const bpf::Link& iterator) const;
+  Result<> try_storage() const;
   void find_existing();
   void attach_live();
 
@@ -154,8 +157,28 @@ Result<> Tcp::attach(std::string_view storage)
   }
   if (!states)
     return fail("attach tp_btf/inet_sock_set_state: see sonde_probe_up{probe=\"tcp\"}");
+  if (!hash_)
+    SONDE_TRY(try_storage());
   attach_live();
   find_existing();
+  return {};
+}
+
+// Kernels from 7.0 on allocate socket storage without locks, which a CPU without cmpxchg16b cannot:
+// there everything attaches and nothing is ever stored. Seen by listening once.
+Result<> Tcp::try_storage() const
+{
+  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (!fd || ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(fd.get(), 1) != 0)
+    return {};  // without loopback there is nothing to try with
+  const int key = fd.get();
+  sonde_tcp_socket stored{};
+  if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.tcp_sockets), &key, &stored) != 0)
+    return fail("this kernel gives a socket no storage");
   return {};
 }
 
@@ -173,21 +196,21 @@ void Tcp::attach_live()
     look_ = *std::move(link);
 }
 
-bool Tcp::run(const bpf::Link& iterator) const
+Result<> Tcp::run(const bpf::Link& iterator) const
 {
   const UniqueFd fd(iterator ? bpf_iter_create(iterator.fd()) : -1);
   if (!fd)
-    return false;
+    return fail(errno, "create iterator");
   std::array<char, 64> nothing{};
   // The kernel pauses after a million objects with EAGAIN.
   for (int pauses = 0; pauses < 1000; ++pauses) {
     const auto n = ::read(fd.get(), nothing.data(), nothing.size());
     if (n == 0)
-      return true;
+      return {};
     if (n < 0 && errno != EAGAIN && errno != EINTR)
-      return false;
+      return fail(errno, "read iterator");
   }
-  return false;
+  return fail("the iterator does not end");
 }
 
 // Listeners first: they tell the roles of the others.
@@ -198,13 +221,11 @@ void Tcp::find_existing()
         hash_ ? skeleton_->progs.tcp_find_connections_hash
               : skeleton_->progs.tcp_find_connections}) {
     const auto link = bpf::Link::attach_iterator(program, -1);
-    const bool done = link && run(*link);
+    const auto done = link ? run(*link) : Result<>(Failure(link.error()));
     host_.hooks.report("tcp",
                        "iter/task_file",
-                       done,
-                       done   ? ""
-                       : link ? "the walk over open files did not end: older sockets are unknown"
-                              : link.error().message() + ": older sockets are unknown");
+                       done.has_value(),
+                       done ? "" : done.error().message() + ": older sockets are unknown");
     if (!done)
       return;
   }
@@ -221,7 +242,12 @@ void Tcp::on_fact(const FactRecord& record)
 void Tcp::collect(Scrape& scrape)
 {
   std::memset(live_.data(), 0, live_.bytes());
-  const bool looked = run(look_);
+  const auto looked = run(look_);
+  if (look_ && !looked)
+    host_.hooks.report("tcp",
+                       hash_ ? "iter/bpf_map_elem" : "iter/bpf_sk_storage_map",
+                       false,
+                       looked.error().message() + ": open connections count at close only");
   ledger_->update();
   Figures figures{
       .bounds = bounds_,
@@ -259,9 +285,7 @@ std::uint64_t Tcp::events() const
 
 Result<> Tcp::self_check()
 {
-  if (look_ && !run(look_))
-    return fail("tcp: the walk over open connections did not end");
-  return {};
+  return look_ ? in(run(look_), "tcp: look at open connections") : Result<>();
 }
 
 // Leaves out what this kernel or this kind of storage has no use for, and says why.
@@ -325,32 +349,35 @@ Result<bool> choose_hash(const std::string& wanted, const bpf::Features& kernel)
   return !has;
 }
 
+// Loads and attaches with one kind of storage.
+Result<std::unique_ptr<Probe>>
+start_with(Host& host, const metrics::Bounds& bounds, bool hash, const std::string& storage)
+{
+  auto reasons = drop_reasons(bpf::Features::kernel().types());
+  auto skeleton = SONDE_TRY(load(host, bounds, reasons, hash));
+  auto probe = std::make_unique<Tcp>(host, std::move(skeleton), bounds, std::move(reasons), hash);
+  SONDE_TRY(probe->map_rows());
+  SONDE_TRY(probe->attach(storage));
+  return probe;
+}
+
 Result<std::unique_ptr<Probe>> start(Host& host)
 {
   const auto& kernel = bpf::Features::kernel();
   if (!kernel.has_tracepoint("inet_sock_set_state"))
     return fail("this kernel's types have no tracepoint inet_sock_set_state");
   const auto& wanted = host.settings.text("tcp.storage");
-  bool hash = SONDE_TRY(choose_hash(wanted, kernel));
+  const bool hash = SONDE_TRY(choose_hash(wanted, kernel));
   if (const auto size = host.settings.integer("tcp.hash_size"); size < 1 || size > (1 << 24))
     return fail("tcp.hash_size: 1 to 16Mi");
-  auto bounds = SONDE_TRY(duration_bounds(host.settings, "tcp.bounds"));
-  auto reasons = drop_reasons(kernel.types());
-
-  std::string storage = hash ? "owners in a hash by socket address" : "owners in socket storage";
-  auto skeleton = load(host, bounds, reasons, hash);
-  if (!skeleton && !hash && wanted == "auto") {
-    storage = "owners in a hash by socket address: " + skeleton.error().message();
-    hash = true;
-    skeleton = load(host, bounds, reasons, hash);
-  }
-  if (!skeleton)
-    return Failure(std::move(skeleton).error());
-  auto probe = std::make_unique<Tcp>(
-      host, *std::move(skeleton), std::move(bounds), std::move(reasons), hash);
-  SONDE_TRY(probe->map_rows());
-  SONDE_TRY(probe->attach(storage));
-  return probe;
+  const auto bounds = SONDE_TRY(duration_bounds(host.settings, "tcp.bounds"));
+  if (hash)
+    return start_with(host, bounds, true, "owners in a hash by socket address");
+  auto probe = start_with(host, bounds, false, "owners in socket storage");
+  if (probe || wanted != "auto")
+    return probe;
+  return start_with(
+      host, bounds, true, "owners in a hash by socket address: " + probe.error().message());
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ static __always_inline void report_listening(struct sock *sk, __u32 tgid)
 
 static __always_inline void listens(struct sock *sk, __u32 tgid, const bool hash)
 {
-	struct sonde_tcp_socket first = {.role = SONDE_TCP_LISTENER};
+	struct sonde_tcp_socket first = {.role = SONDE_TCP_LISTENER, .state = BPF_TCP_LISTEN};
 	struct sonde_tcp_listener listener = {.socket = (__u64)sk};
 	struct sonde_tcp_address address;
 
@@ -154,7 +154,7 @@ static __always_inline struct sonde_tcp_listener *listener_of(struct sock *sk)
 
 static __always_inline void connects(struct sock *sk, const bool hash)
 {
-	struct sonde_tcp_socket first = {.role = SONDE_TCP_CLIENT};
+	struct sonde_tcp_socket first = {.role = SONDE_TCP_CLIENT, .state = BPF_TCP_SYN_SENT};
 
 	own(&first, bpf_get_current_pid_tgid() >> 32);
 	first.connect_ns = bpf_ktime_get_ns();
@@ -164,7 +164,8 @@ static __always_inline void connects(struct sock *sk, const bool hash)
 /* A listener's child: its clone still says what the listener is. */
 static __always_inline void accepts(struct sock *sk, const bool hash)
 {
-	struct sonde_tcp_socket first = {.role = SONDE_TCP_SERVER}, *inherited = NULL;
+	struct sonde_tcp_socket first = {.role = SONDE_TCP_SERVER, .state = BPF_TCP_SYN_RECV};
+	struct sonde_tcp_socket *inherited = NULL;
 
 	if (!hash && clones)
 		inherited = socket__find(sk, hash);

@@ -84,8 +84,9 @@ struct sonde_tcp_socket {
 	__u32 rtt_acked;  /* low bits of bytes_acked then */
 	__u32 rtt_us8;	  /* srtt_us then, in the kernel's eighths; 0 before the first one */
 	__u8 role;
-	__u8 reset; /* a reset was sent or received */
-	__u16 padding;
+	__u8 reset; /* one was received */
+	__u8 state; /* the last one seen, a TCP_* number */
+	__u8 padding;
 };
 
 /* A listening address: who gets the connections that are accepted there. */

@@ -99,7 +99,9 @@ TEST_P(Tcp, EveryConnectionAndEveryByteOfManyThreadsIsCountedOnBothSides)
   EXPECT_EQ(value("connect_latency_seconds_count", "client"), all);
   EXPECT_EQ(value("connect_latency_seconds_count", "server"), 0);
   EXPECT_GE(value("rtt_seconds_count", "client"), all);
-  EXPECT_EQ(value("resets_total", "client") + value("resets_total", "server"), 0);
+  // A late duplicate of a finished connection makes the listener send one, to nobody.
+  EXPECT_EQ(value("resets_total", "client"), 0);
+  EXPECT_EQ(value("resets_total", "server", {R"(direction="received")"}), 0);
   EXPECT_EQ(value("connections", "client"), 0);
 }
 
@@ -231,7 +233,6 @@ TEST_P(Tcp, ARefusedConnectIsAFailureAndNeitherAConnectionNorAReset)
   EXPECT_EQ(opened("client", "client"), 0);
   EXPECT_EQ(value("connections_closed_total", "client"), 0);
   EXPECT_EQ(value("connect_latency_seconds_count", "client"), 0);
-  EXPECT_GE(value("connect_failures_total", "client"), 0);
 }
 
 TEST_P(Tcp, AConnectionOlderThanTheProbeCountsFromNowOnAndNotAsOpened)
@@ -369,8 +370,7 @@ TEST_P(Tcp, ARoundTripIsObservedOnceForWhatWasAcknowledgedHoweverOftenItIsScrape
   EXPECT_TRUE(eventually([&] { return closed("client", "client", "reset") == 1; }));
   EXPECT_EQ(value("rtt_seconds_count", "client"), 1);
   EXPECT_TRUE(eventually([&] { return value("rtt_seconds_count", "server") == 1; }));
-  const auto node_count = NodeFixture::value(text, "node_tcp_rtt_seconds_count");
-  EXPECT_GE(node_count.value_or(0), 2);
+  EXPECT_GE(NodeFixture::value(text, "node_tcp_rtt_seconds_count").value_or(0), 2);
 }
 
 TEST_P(Tcp, EveryServiceHasEverySeriesAtZeroFromTheStart)
