@@ -139,8 +139,11 @@ static __always_inline void enter(struct task_struct *next, __u64 now, __u32 cpu
 		if (task)
 			wait = next->sched_info.run_delay - task->run_delay;
 	}
-	if (!queued && !wait)
-		return;
+	/* Preempted on its way to sleep: the kernel does not take it for waiting, but it is.
+	 * Without any stamp it counts as one that did not wait, so that there is one observation
+	 * for each switch and no absence is forgotten. */
+	if (!queued && task)
+		queued = task->queued;
 	if (queued && (__s64)(now - queued) > 0)
 		wait += now - queued;
 	if (task && task->since) {
