@@ -151,7 +151,7 @@ static __always_inline void enter(struct task_struct *next, __u64 now, __u32 cpu
 		if (wait > absent)
 			wait = absent;
 	}
-	row->wait.buckets[sonde_bucket((const __u64 *)bounds, wait)]++;
+	row->wait.buckets[sonde_bucket(bounds, wait)]++;
 	row->wait.sum += wait;
 	if (wait > outlier_wait_ns)
 		facts__outlier(0, wait, next, slot, 0, 0);

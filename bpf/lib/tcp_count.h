@@ -52,7 +52,7 @@ static __always_inline void established(struct sonde_tcp_socket *socket)
 	if (socket->connect_ns) {
 		__u64 took = bpf_ktime_get_ns() - socket->connect_ns;
 
-		COUNT(row->connect.buckets[sonde_bucket((const __u64 *)bounds, took)], 1);
+		COUNT(row->connect.buckets[sonde_bucket(bounds, took)], 1);
 		COUNT(row->connect.sum, took);
 	}
 }
@@ -77,7 +77,7 @@ static __always_inline void observe_rtt(struct sonde_tcp_socket *socket,
 {
 	__u64 ns = (__u64)(now->srtt_us8 >> 3) * 1000;
 
-	COUNT(row->rtt.buckets[sonde_bucket((const __u64 *)bounds, ns)], 1);
+	COUNT(row->rtt.buckets[sonde_bucket(bounds, ns)], 1);
 	COUNT(row->rtt.sum, ns);
 	socket->rtt_us8 = now->srtt_us8;
 	socket->rtt_acked = now->acked;

@@ -16,8 +16,10 @@ struct sonde_histogram {
 SONDE_STATIC_ASSERT(sizeof(struct sonde_histogram) == 272, "wire format");
 
 /* Index of the first bound that is >= value, as Prometheus counts `le`; 31 when there is none.
- * A binary search without a loop: five compares, no verifier state. */
-static inline __u32 sonde_bucket(const __u64 *bounds, __u64 value)
+ * A binary search without a loop: five compares, no verifier state. The bounds lie in rodata that
+ * the agent fills in before loading: read through a pointer without `volatile` they would be the
+ * zeros they were compiled with. */
+static inline __u32 sonde_bucket(const volatile __u64 *bounds, __u64 value)
 {
 	__u32 i = 0;
 

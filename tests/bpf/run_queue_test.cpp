@@ -131,6 +131,46 @@ TEST_P(RunQueue, WaitsAddUpToSchedstatWhenPinned)
   EXPECT_NEAR(of("pinned", kWaitSum), kernel, 0.05 * kernel);
 }
 
+TEST_P(RunQueue, EachWaitIsInTheBucketOfItsLength)
+{
+  const auto work = [] {
+    for (int i = 0; i < 60; ++i) {
+      testing::spin(5'000'000);
+      testing::sleep_ns(200'000);
+    }
+  };
+  Worker one(work, 0);
+  Worker two(work, 0);
+  place(one, "bucketed");
+  place(two, "bucketed");
+  one.go();
+  two.go();
+  one.wait_until_done();
+  two.wait_until_done();
+  const auto text = node_.scrape();
+  // The sum lies between what the buckets allow at least and at most.
+  double least = 0;
+  double most = 0;
+  double below = 0;
+  double lower = 0;
+  for (double upper = 1e-6; upper < 17; upper *= 2) {
+    const double count =
+        NodeFixture::sum(text,
+                         "service_run_queue_latency_seconds_bucket",
+                         {service("bucketed"), fmt::format("le=\"{}\"", upper)}) -
+        below;
+    least += count * lower;
+    most += count * upper;
+    below += count;
+    lower = upper;
+  }
+  EXPECT_EQ(below, NodeFixture::sum(text, kWaitCount, {service("bucketed")}));
+  const double sum = NodeFixture::sum(text, kWaitSum, {service("bucketed")});
+  EXPECT_GE(sum, least);
+  EXPECT_LE(sum, most);
+  EXPECT_GT(sum, 0.1);
+}
+
 TEST_P(RunQueue, WaitsAddUpToSchedstatWhenTasksMoveBetweenCpus)
 {
   std::vector<std::unique_ptr<Worker>> workers;
