@@ -217,8 +217,9 @@ TEST_P(RunQueue, CpuAndWaitsAndAbsencesAddUpToTheLifetime)
       },
       0);
   place(worker, "whole");
-  rival.go();
+  // First the worker: it must not wait for the rival before it looks at the clock.
   worker.go();
+  rival.go();
   worker.wait_until_done();
   rival.wait_until_done();
   std::uint64_t lifetime_ns = 0;
