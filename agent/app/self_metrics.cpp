@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <map>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -14,6 +15,7 @@
 #include "agent/base/clock.hpp"
 #include "agent/base/file.hpp"
 #include "agent/base/text.hpp"
+#include "agent/bpf/skeleton.hpp"
 #include "agent/metrics/labels.hpp"
 
 namespace sonde::app {
@@ -115,8 +117,13 @@ double start_seconds()
   return seconds(wall_ns()) - seconds(boottime_ns()) + since_boot;
 }
 
+// The folder's size is their number since Linux 6.2 (f1f1f2569901 "proc: report open files as size
+// in stat() for /proc/pid/fd"); before that it is 0 and they are counted.
 std::uint64_t open_descriptors()
 {
+  struct stat folder{};
+  if (::stat("/proc/self/fd", &folder) == 0 && folder.st_size > 0)
+    return static_cast<std::uint64_t>(folder.st_size);
   std::uint64_t count = 0;
   if (DIR* directory = ::opendir("/proc/self/fd"); directory != nullptr) {
     while (const auto* entry = ::readdir(directory))
@@ -163,19 +170,6 @@ void write_process(metrics::Exposition& out)
   gauge(out, kProcessStart, started);
 }
 
-// The kernel keeps a map's charge in its fdinfo ("memlock:").
-std::uint64_t map_bytes(int fd)
-{
-  const auto info = read_file(fmt::format("/proc/self/fdinfo/{}", fd));
-  if (!info)
-    return 0;
-  const auto at = info->find("memlock:");
-  if (at == std::string::npos)
-    return 0;
-  auto rest = std::string_view(*info).substr(at + 8);
-  return parse_number<std::uint64_t>(take_word(rest)).value_or(0);
-}
-
 void write_programs(metrics::Exposition& out, const SelfState& state)
 {
   struct Cost {
@@ -203,7 +197,7 @@ void write_programs(metrics::Exposition& out, const SelfState& state)
     out.sample({cost.labels}, cost.misses);
   auto bytes = state.shared_map_bytes;
   for (const auto& map : state.hooks.maps())
-    bytes += map_bytes(map.fd);
+    bytes += map.bytes > 0 ? map.bytes : bpf::charged_bytes(map.fd);
   gauge(out, kBpfMapBytes, static_cast<double>(bytes));
 }
 

@@ -10,7 +10,19 @@ namespace sonde {
 
 namespace {
 
-constexpr std::string_view kBlank = " \t\r\n\v\f";
+// One compare for most bytes: std::string_view's own searches call memchr for each.
+bool is_blank(char c)
+{
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+std::size_t first_blank(std::string_view text, bool wanted)
+{
+  std::size_t i = 0;
+  while (i < text.size() && is_blank(text[i]) != wanted)
+    ++i;
+  return i;
+}
 
 unsigned char byte_at(std::string_view text, std::size_t i)
 {
@@ -67,21 +79,16 @@ std::size_t edit_distance(std::string_view a, std::string_view b)
 
 std::string_view trim(std::string_view text)
 {
-  const auto first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos)
-    return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+  text.remove_prefix(first_blank(text, false));
+  while (!text.empty() && is_blank(text.back()))
+    text.remove_suffix(1);
+  return text;
 }
 
 std::string_view take_word(std::string_view& rest)
 {
-  const auto first = rest.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) {
-    rest = {};
-    return {};
-  }
-  rest.remove_prefix(first);
-  const auto word = rest.substr(0, rest.find_first_of(kBlank));
+  rest.remove_prefix(first_blank(rest, false));
+  const auto word = rest.substr(0, first_blank(rest, true));
   rest.remove_prefix(word.size());
   return word;
 }
@@ -100,6 +107,9 @@ std::vector<std::string_view> split(std::string_view text, char separator)
 
 std::string valid_utf8(std::string_view text, std::size_t limit)
 {
+  const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  if (std::ranges::all_of(text, ascii))
+    return std::string(text.substr(0, limit));
   std::string out;
   out.reserve(std::min(text.size(), limit));
   while (!text.empty()) {

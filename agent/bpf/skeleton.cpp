@@ -4,7 +4,9 @@
 #include <array>
 #include <cstdarg>
 #include <cstdio>
+#include <fmt/format.h>
 
+#include "agent/base/file.hpp"
 #include "agent/base/log.hpp"
 #include "agent/base/text.hpp"
 
@@ -35,6 +37,18 @@ void capture_messages()
 std::string last_complaint()
 {
   return std::exchange(complaint, {});
+}
+
+std::uint64_t charged_bytes(int map_fd)
+{
+  const auto info = read_file(fmt::format("/proc/self/fdinfo/{}", map_fd));
+  if (!info)
+    return 0;
+  const auto at = info->find("memlock:");
+  if (at == std::string::npos)
+    return 0;
+  auto rest = std::string_view(*info).substr(at + 8);
+  return parse_number<std::uint64_t>(take_word(rest)).value_or(0);
 }
 
 Result<Link> Link::attach(const bpf_program* program)

@@ -2,6 +2,7 @@
 // Owns one bpftool-generated skeleton: programs, maps and links go away with it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -16,6 +17,9 @@ std::string last_complaint();
 
 // Routes libbpf's messages to last_complaint() and, at debug level, to the log. Once, at start.
 void capture_messages();
+
+// What the kernel charges for a map ("memlock:" in its fdinfo); 0 when it does not say.
+std::uint64_t charged_bytes(int map_fd);
 
 // `T` is the generated struct; bpftool gives it the static open/load/destroy used here.
 template <typename T>

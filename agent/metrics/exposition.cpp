@@ -33,6 +33,13 @@ Type type_of(prometheus::MetricType type)
 // HELP escapes backslash and line feed only; Prometheus refuses a scrape whose HELP is not UTF-8.
 void append_help(std::string& out, std::string_view help)
 {
+  const auto plain = [](char c) {
+    return static_cast<unsigned char>(c) < 0x80 && c != '\\' && c != '\n';
+  };
+  if (std::ranges::all_of(help, plain)) {
+    out += help;
+    return;
+  }
   for (const char c : valid_utf8(help)) {
     if (c == '\\')
       out += "\\\\";
@@ -47,8 +54,13 @@ void append_help(std::string& out, std::string_view help)
 // Names come from files of the node, and one bad byte would cost the whole scrape.
 std::string repaired_name(std::string_view name, bool colon)
 {
+  const auto fine = [colon](char c) {
+    return (c >= 'a' && c <= 'z') || c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+           (colon && c == ':');
+  };
+  if (!name.empty() && !(name[0] >= '0' && name[0] <= '9') && std::ranges::all_of(name, fine))
+    return std::string(name);
   std::string out;
-  out.reserve(name.size());
   for (const char c : name) {
     const bool digit = c >= '0' && c <= '9';
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -65,10 +77,9 @@ std::string block_of(const std::vector<prometheus::ClientMetric::Label>& labels)
   for (const auto& label : labels) {
     if (!block.empty())
       block += ',';
-    block.append(repaired_name(label.name, false))
-        .append("=\"")
-        .append(escape_label(label.value, 1024))
-        .append("\"");
+    block.append(repaired_name(label.name, false)).append("=\"");
+    append_escaped(block, label.value, 1024);
+    block += '"';
   }
   return block;
 }

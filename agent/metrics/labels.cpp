@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/metrics/labels.hpp"
 
+#include <algorithm>
+
 #include "agent/base/text.hpp"
 #include "agent/metrics/desc.hpp"
 
@@ -21,9 +23,15 @@ std::string_view name_of(Type type)
   return "untyped";
 }
 
-std::string escape_label(std::string_view value, std::size_t limit)
+void append_escaped(std::string& out, std::string_view value, std::size_t limit)
 {
-  std::string out;
+  const auto plain = [](char c) {
+    return static_cast<unsigned char>(c) < 0x80 && c != '\\' && c != '"' && c != '\n';
+  };
+  if (value.size() <= limit && std::ranges::all_of(value, plain)) {
+    out += value;
+    return;
+  }
   for (const char c : valid_utf8(value, limit)) {
     if (c == '\\')
       out += "\\\\";
@@ -34,6 +42,12 @@ std::string escape_label(std::string_view value, std::size_t limit)
     else
       out += c;
   }
+}
+
+std::string escape_label(std::string_view value, std::size_t limit)
+{
+  std::string out;
+  append_escaped(out, value, limit);
   return out;
 }
 
@@ -43,7 +57,9 @@ std::string label_block(std::initializer_list<std::pair<std::string_view, std::s
   for (const auto& [name, value] : labels) {
     if (!block.empty())
       block += ',';
-    block.append(name).append("=\"").append(escape_label(value)).append("\"");
+    block.append(name).append("=\"");
+    append_escaped(block, value, kMaxLabelBytes);
+    block += '"';
   }
   return block;
 }

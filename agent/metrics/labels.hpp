@@ -14,6 +14,7 @@ inline constexpr std::size_t kMaxLabelBytes = 128;
 // A label value as the text format wants it: valid UTF-8 (bad bytes become U+FFFD), at most
 // kMaxLabelBytes before escaping, `\`, `"` and line feed escaped.
 std::string escape_label(std::string_view value, std::size_t limit = kMaxLabelBytes);
+void append_escaped(std::string& out, std::string_view value, std::size_t limit);
 
 // The block without its braces; empty for no labels.
 std::string

@@ -20,16 +20,16 @@ void Hooks::loaded(std::string_view program, int fd)
   programs_.push_back({std::string(program), fd});
 }
 
-void Hooks::map(std::string_view name, int fd)
+void Hooks::map(int fd, std::uint64_t bytes)
 {
   const std::scoped_lock lock(mutex_);
-  maps_.push_back({std::string(name), fd});
+  maps_.push_back({fd, bytes});
 }
 
 void Hooks::forget(const std::vector<int>& fds)
 {
   const std::scoped_lock lock(mutex_);
-  const auto gone = [&](const Program& entry) {
+  const auto gone = [&](const auto& entry) {
     return std::ranges::find(fds, entry.fd) != fds.end();
   };
   std::erase_if(programs_, gone);
@@ -48,7 +48,7 @@ std::vector<Hooks::Program> Hooks::programs() const
   return programs_;
 }
 
-std::vector<Hooks::Program> Hooks::maps() const
+std::vector<Hooks::Map> Hooks::maps() const
 {
   const std::scoped_lock lock(mutex_);
   return maps_;

@@ -22,24 +22,29 @@ public:
     std::string name;
     int fd;  // owned by the probe's skeleton
   };
+  struct Map {
+    int fd;
+    std::uint64_t bytes;
+  };
 
   // The last report of a hook stands. Any thread.
   void report(std::string_view probe, std::string_view hook, bool up, std::string reason = {});
   void loaded(std::string_view program, int fd);
-  // Maps of a family, for sonde_bpf_map_bytes; descriptors owned by the skeleton.
-  void map(std::string_view name, int fd);
+  // Maps of a family, for sonde_bpf_map_bytes; descriptors owned by the skeleton. `bytes` is what
+  // the kernel charges, 0 for a map that grows with its entries.
+  void map(int fd, std::uint64_t bytes);
   // Forgets a family's programs and maps before its descriptors close.
   void forget(const std::vector<int>& fds);
 
   std::vector<Hook> all() const;
   std::vector<Program> programs() const;
-  std::vector<Program> maps() const;
+  std::vector<Map> maps() const;
 
 private:
   mutable std::mutex mutex_;
   std::vector<Hook> hooks_;
   std::vector<Program> programs_;
-  std::vector<Program> maps_;
+  std::vector<Map> maps_;
 };
 
 }  // namespace sonde

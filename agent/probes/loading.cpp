@@ -25,7 +25,7 @@ LoadedObject::LoadedObject(Hooks& hooks, bpf_object* object) : hooks_(&hooks)
     const int fd = bpf_map__fd(map);
     if (fd < 0 || std::ranges::find(kShared, bpf_map__name(map)) != kShared.end())
       continue;
-    hooks.map(bpf_map__name(map), fd);
+    hooks.map(fd, bpf_map__type(map) == BPF_MAP_TYPE_HASH ? 0 : bpf::charged_bytes(fd));
     fds_.push_back(fd);
   }
 }
