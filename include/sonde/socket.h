@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The socket tap: what passes through stream sockets, as records: bpf/socket.bpf.c and
+ * agent/probes/socket.cpp. */
+#pragma once
+
+#include "sonde/abi.h"
+
+#define SONDE_KIND_SOCKET_OPENED SONDE_KIND_FAMILY
+#define SONDE_KIND_SOCKET_BYTES	 (SONDE_KIND_FAMILY + 1)
+#define SONDE_KIND_SOCKET_CLOSED (SONDE_KIND_FAMILY + 2)
+
+/* As the process that holds the socket sees it. */
+enum sonde_socket_direction {
+	SONDE_SOCKET_SENT = 0,
+	SONDE_SOCKET_RECEIVED = 1,
+	SONDE_SOCKET_DIRECTIONS = 2,
+};
+
+enum sonde_socket_transport {
+	SONDE_SOCKET_TCP = 0,
+	SONDE_SOCKET_MPTCP = 1,
+	SONDE_SOCKET_UNIX = 2,
+};
+
+/* A hint: from who listens on the local port. Contents may know better. */
+enum sonde_socket_role {
+	SONDE_SOCKET_ROLE_UNKNOWN = 0,
+	SONDE_SOCKET_ROLE_CLIENT = 1,
+	SONDE_SOCKET_ROLE_SERVER = 2,
+};
+
+enum sonde_socket_mode {
+	SONDE_SOCKET_HEAD = 0,		/* the first `limit` bytes of each call */
+	SONDE_SOCKET_HEAD_AND_TAIL = 1, /* and its last `tail` bytes */
+	SONDE_SOCKET_FULL = 2,		/* up to SONDE_SOCKET_MAX_CALL bytes of each call */
+	SONDE_SOCKET_SIZES = 3,		/* records without bytes */
+	SONDE_SOCKET_IGNORE = 4,	/* no records but the close */
+};
+
+/* What the agent wants of one direction: one 64-bit word, so that it changes at once.
+ *   bits 0-31   skip_until: a position; calls that end before it give no record, the one that
+ *               reaches it gives one, whose bytes begin there
+ *   bits 32-34  enum sonde_socket_mode     bit 35  skip_until is valid
+ *   bits 40-47  tail / 16                  bits 48-63  limit / 16
+ */
+static inline __u64 sonde_socket_wish(__u32 mode, __u32 limit, __u32 tail, bool skips,
+				      __u32 skip_until)
+{
+	return (__u64)skip_until | (__u64)(mode & 7) << 32 | (__u64)skips << 35 |
+	       (__u64)((tail / 16) & 0xff) << 40 | (__u64)((limit / 16) & 0xffff) << 48;
+}
+
+/* An entry of the array of verdicts; a socket keeps its index. Written by the agent; an entry whose
+ * `socket` is another's stands for SONDE_SOCKET_HEAD with the default limit. */
+struct sonde_socket_verdict {
+	__u64 socket;
+	__u64 wish[SONDE_SOCKET_DIRECTIONS];
+	__u64 unused;
+};
+
+#define SONDE_SOCKET_VERDICTS 65536
+
+/* Bytes of one record at most, and of one call in all its records. */
+#define SONDE_SOCKET_MAX_CHUNK 16384
+#define SONDE_SOCKET_MAX_CALL  (16 * SONDE_SOCKET_MAX_CHUNK)
+#define SONDE_SOCKET_HEAD_LIMIT 16384
+
+/* The first record of a socket. Positions count bytes modulo 2^32 from an origin of the socket's
+ * own; the ones here are those before the call that is reported next. */
+struct sonde_socket_opened {
+	struct sonde_record record;
+	__u64 socket; /* unique while the agent runs */
+	__u32 position[SONDE_SOCKET_DIRECTIONS];
+	__u32 verdict; /* index */
+	__u32 tgid;    /* who used it first */
+	__u32 netns;
+	__u16 slot;
+	__u16 generation;
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 local[16]; /* IPv4 in its mapped form; AF_UNIX: zero */
+	__u8 remote[16];
+	__u8 role;	 /* enum sonde_socket_role */
+	__u8 transport;	 /* enum sonde_socket_transport */
+	__u8 from_start; /* no byte has passed in either direction before */
+	__u8 padding;
+	__u64 peer; /* AF_UNIX: the id of the other end, 0 when it is not known yet */
+};
+
+enum sonde_socket_flags {
+	SONDE_SOCKET_STARTS_CALL = 1, /* the first record of its call */
+	SONDE_SOCKET_END = 2,	      /* the peer's end of stream; nothing is covered */
+	SONDE_SOCKET_UNREADABLE = 4,  /* bytes that a tap cannot see: sendfile, io_uring, faults */
+};
+
+/* Part of one call: `covered` bytes of the stream, the first `captured` of them follow. */
+struct sonde_socket_bytes {
+	struct sonde_record record;
+	__u64 socket;
+	__u32 position; /* of the first byte */
+	__u32 covered;
+	__u16 captured;
+	__u8 direction;
+	__u8 flags;
+	__u32 tgid; /* who made the call, and its service */
+	__u16 slot;
+	__u16 generation;
+	__u32 unused;
+};
+
+enum sonde_socket_close {
+	SONDE_SOCKET_CLOSED_HERE = 0,  /* this side closed first */
+	SONDE_SOCKET_CLOSED_THERE = 1, /* the peer closed first */
+	SONDE_SOCKET_CLOSED_RESET = 2, /* either side broke it off, or it timed out */
+};
+
+struct sonde_socket_closed {
+	struct sonde_record record;
+	__u64 socket;
+	__u32 how; /* enum sonde_socket_close */
+	__u32 unused;
+};
+
+/* What Sonde keeps of a socket in its storage. */
+struct sonde_socket {
+	__u64 id; /* 0 until it has been announced */
+	__u64 count[SONDE_SOCKET_DIRECTIONS]; /* positions where the kernel keeps none */
+	__u32 verdict;
+	__u32 closed;
+};
+
+/* Counters of the tap, one row a CPU. */
+struct sonde_socket_row {
+	__u64 calls[SONDE_SOCKET_DIRECTIONS]; /* looked at */
+	__u64 records;
+	__u64 ids;	  /* given out */
+	__u64 lost_ring;  /* records that found the ring full */
+	__u64 unreadable; /* calls whose bytes a tap cannot see */
+	__u64 faults;	  /* bytes that could not be read at that moment */
+	__u64 no_storage; /* sockets for which no storage could be had: not observed */
+};
+
+SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_verdict) == 32, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_opened) == 96, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_bytes) == 48, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_closed) == 32, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_socket) == 32, "fits the option memory's share");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_row) == 64, "a cache line");
