@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of names, hashed when compiled: Redis 7 and 8 with their bundled modules.
+#include "agent/protocols/redis_commands.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace sonde::redis {
+
+namespace {
+
+constexpr std::string_view kNames =
+    "ACL APPEND ASKING AUTH BF.ADD BF.CARD BF.EXISTS BF.INFO BF.INSERT BF.LOADCHUNK BF.MADD "
+    "BF.MEXISTS BF.RESERVE BF.SCANDUMP BGREWRITEAOF BGSAVE BITCOUNT BITFIELD BITFIELD_RO BITOP "
+    "BITPOS BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN CF.ADD CF.ADDNX CF.COUNT "
+    "CF.DEL CF.EXISTS CF.INFO CF.INSERT CF.INSERTNX CF.LOADCHUNK CF.MEXISTS CF.RESERVE CF.SCANDUMP "
+    "CLIENT CLUSTER CMS.INCRBY CMS.INFO CMS.INITBYDIM CMS.INITBYPROB CMS.MERGE CMS.QUERY COMMAND "
+    "CONFIG COPY DBSIZE DEBUG DECR DECRBY DEL DELEX DIGEST DISCARD DUMP ECHO EVAL EVALSHA "
+    "EVALSHA_RO EVAL_RO EXEC EXISTS EXPIRE EXPIREAT EXPIRETIME FAILOVER FCALL FCALL_RO FLUSHALL "
+    "FLUSHDB FT.AGGREGATE FT.ALIASADD FT.ALIASDEL FT.ALIASUPDATE FT.ALTER FT.CONFIG FT.CREATE "
+    "FT.CURSOR FT.DICTADD FT.DICTDEL FT.DICTDUMP FT.DROPINDEX FT.EXPLAIN FT.EXPLAINCLI FT.HYBRID "
+    "FT.INFO FT.PROFILE FT.SEARCH FT.SPELLCHECK FT.SUGADD FT.SUGDEL FT.SUGGET FT.SUGLEN FT.SYNDUMP "
+    "FT.SYNUPDATE FT.TAGVALS FT._LIST FUNCTION GEOADD GEODIST GEOHASH GEOPOS GEORADIUS "
+    "GEORADIUSBYMEMBER GEORADIUSBYMEMBER_RO GEORADIUS_RO GEOSEARCH GEOSEARCHSTORE GET GETBIT "
+    "GETDEL "
+    "GETEX GETRANGE GETSET HDEL HELLO HEXISTS HEXPIRE HEXPIREAT HEXPIRETIME HGET HGETALL HGETDEL "
+    "HGETEX HINCRBY HINCRBYFLOAT HKEYS HLEN HMGET HMSET HPERSIST HPEXPIRE HPEXPIREAT HPEXPIRETIME "
+    "HPTTL HRANDFIELD HSCAN HSET HSETEX HSETNX HSTRLEN HTTL HVALS INCR INCRBY INCRBYFLOAT INFO "
+    "JSON.ARRAPPEND JSON.ARRINDEX JSON.ARRINSERT JSON.ARRLEN JSON.ARRPOP JSON.ARRTRIM JSON.CLEAR "
+    "JSON.DEBUG JSON.DEL JSON.FORGET JSON.GET JSON.MERGE JSON.MGET JSON.MSET JSON.NUMINCRBY "
+    "JSON.NUMMULTBY JSON.NUMPOWBY JSON.OBJKEYS JSON.OBJLEN JSON.RESP JSON.SET JSON.STRAPPEND "
+    "JSON.STRLEN JSON.TOGGLE JSON.TYPE KEYS LASTSAVE LATENCY LCS LINDEX LINSERT LLEN LMOVE LMPOP "
+    "LOLWUT LPOP LPOS LPUSH LPUSHX LRANGE LREM LSET LTRIM MEMORY MGET MIGRATE MODULE MONITOR MOVE "
+    "MSET MSETEX MSETNX MULTI OBJECT PERSIST PEXPIRE PEXPIREAT PEXPIRETIME PFADD PFCOUNT PFDEBUG "
+    "PFMERGE PFSELFTEST PING PSETEX PSUBSCRIBE PSYNC PTTL PUBLISH PUBSUB PUNSUBSCRIBE QUIT "
+    "RANDOMKEY READONLY READWRITE RENAME RENAMENX REPLCONF REPLICAOF RESET RESTORE RESTORE-ASKING "
+    "ROLE RPOP RPOPLPUSH RPUSH RPUSHX SADD SAVE SCAN SCARD SCRIPT SDIFF SDIFFSTORE SELECT SENTINEL "
+    "SET SETBIT SETEX SETNX SETRANGE SHUTDOWN SINTER SINTERCARD SINTERSTORE SISMEMBER SLAVEOF "
+    "SLOWLOG SMEMBERS SMISMEMBER SMOVE SORT SORT_RO SPOP SPUBLISH SRANDMEMBER SREM SSCAN "
+    "SSUBSCRIBE "
+    "STRLEN SUBSCRIBE SUBSTR SUNION SUNIONSTORE SUNSUBSCRIBE SWAPDB SYNC TDIGEST.ADD "
+    "TDIGEST.BYRANK "
+    "TDIGEST.BYREVRANK TDIGEST.CDF TDIGEST.CREATE TDIGEST.INFO TDIGEST.MAX TDIGEST.MERGE "
+    "TDIGEST.MIN TDIGEST.QUANTILE TDIGEST.RANK TDIGEST.RESET TDIGEST.REVRANK TDIGEST.TRIMMED_MEAN "
+    "TIME TOPK.ADD TOPK.COUNT TOPK.INCRBY TOPK.INFO TOPK.LIST TOPK.QUERY TOPK.RESERVE TOUCH TS.ADD "
+    "TS.ALTER TS.CREATE TS.CREATERULE TS.DECRBY TS.DEL TS.DELETERULE TS.GET TS.INCRBY TS.INFO "
+    "TS.MADD TS.MGET TS.MRANGE TS.MREVRANGE TS.QUERYINDEX TS.RANGE TS.REVRANGE TTL TYPE UNLINK "
+    "UNSUBSCRIBE UNWATCH VADD VCARD VDIM VEMB VGETATTR VINFO VISMEMBER VLINKS VRANDMEMBER VRANGE "
+    "VREM VSETATTR VSIM WAIT WAITAOF WATCH XACK XACKDEL XADD XAUTOCLAIM XCFGSET XCLAIM XDEL XDELEX "
+    "XGROUP XINFO XLEN XPENDING XRANGE XREAD XREADGROUP XREVRANGE XSETID XTRIM ZADD ZCARD ZCOUNT "
+    "ZDIFF ZDIFFSTORE ZINCRBY ZINTER ZINTERCARD ZINTERSTORE ZLEXCOUNT ZMPOP ZMSCORE ZPOPMAX "
+    "ZPOPMIN "
+    "ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANGESTORE ZRANK ZREM ZREMRANGEBYLEX "
+    "ZREMRANGEBYRANK ZREMRANGEBYSCORE ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN "
+    "ZSCORE ZUNION ZUNIONSTORE";
+
+constexpr std::size_t kCount = 1 + static_cast<std::size_t>(std::ranges::count(kNames, ' '));
+constexpr std::size_t kSlots = 2048;
+static_assert(kCount * 3 < kSlots);
+
+struct Special {
+  std::string_view name;
+  Answer answer;
+  Channels channels = Channels::kPlain;
+};
+
+constexpr Special kSpecial[] = {
+    {"CLIENT", Answer::kClient},
+    {"HELLO", Answer::kHello},
+    {"RESET", Answer::kReset},
+    {"MONITOR", Answer::kTakeover},
+    {"SYNC", Answer::kTakeover},
+    {"PSYNC", Answer::kTakeover},
+    {"SUBSCRIBE", Answer::kSubscribe},
+    {"PSUBSCRIBE", Answer::kSubscribe, Channels::kPattern},
+    {"SSUBSCRIBE", Answer::kSubscribe, Channels::kShard},
+    {"UNSUBSCRIBE", Answer::kUnsubscribe},
+    {"PUNSUBSCRIBE", Answer::kUnsubscribe, Channels::kPattern},
+    {"SUNSUBSCRIBE", Answer::kUnsubscribe, Channels::kShard},
+};
+
+constexpr std::size_t hash(std::string_view name)
+{
+  std::uint32_t value = 2166136261;
+  for (const char c : name)
+    value = (value ^ static_cast<std::uint8_t>(c)) * 16777619;
+  return (value ^ (value >> 16)) % kSlots;
+}
+
+struct Table {
+  std::array<Command, kCount + 1> commands;
+  std::array<CommandId, kSlots> slots{};  // 0: empty, as `other` is
+
+  constexpr Table()
+  {
+    commands[0] = {"other"};
+    std::string_view rest = kNames;
+    for (CommandId id = 1; id <= kCount; ++id) {
+      const auto name = rest.substr(0, rest.find(' '));
+      rest.remove_prefix(std::min(rest.size(), name.size() + 1));
+      commands[id] = {name};
+      for (const auto& special : kSpecial)
+        if (special.name == name)
+          commands[id] = {name, special.answer, special.channels};
+      auto slot = hash(name);
+      while (slots[slot] != 0)
+        slot = (slot + 1) % kSlots;
+      slots[slot] = id;
+    }
+  }
+};
+
+constexpr Table kTable;
+
+}  // namespace
+
+CommandId command_id(std::string_view upper_case_name)
+{
+  for (auto slot = hash(upper_case_name); kTable.slots[slot] != 0; slot = (slot + 1) % kSlots)
+    if (kTable.commands[kTable.slots[slot]].name == upper_case_name)
+      return kTable.slots[slot];
+  return 0;
+}
+
+const Command& command(CommandId id)
+{
+  return kTable.commands[id];
+}
+
+bool is_known(CommandId id)
+{
+  return id != 0;
+}
+
+}  // namespace sonde::redis

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// What requests and replies of Redis have in common: a length on a line of its own.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace sonde::redis {
+
+// One step of a reader: it needs more bytes, has come to the end of one whole message, or what it
+// read cannot be of this protocol.
+enum class Step : std::uint8_t { kNeedMore, kWhole, kBad };
+
+inline constexpr std::int64_t kLongestBulk = std::int64_t{1} << 32;
+inline constexpr std::size_t kLongestLine = 64 << 10;
+// Less than this of a value is not worth telling the kernel.
+inline constexpr std::uint64_t kLeastSkip = 4096;
+
+// "12\r\n", "-1\r\n", "?\r\n", which may come in single bytes.
+class LengthLine {
+public:
+  void clear() { *this = {}; }
+
+  Step feed(std::string_view& bytes)
+  {
+    while (!bytes.empty()) {
+      const char c = bytes.front();
+      bytes.remove_prefix(1);
+      if (ended_)
+        return c == '\n' && (digits_ > 0 || streamed_) ? Step::kWhole : Step::kBad;
+      if (c >= '0' && c <= '9' && !streamed_ && digits_ < kMostDigits) {
+        value_ = value_ * 10 + (c - '0');
+        ++digits_;
+      } else if (c == '\r') {
+        ended_ = true;
+      } else if (digits_ > 0 || negative_ || streamed_) {
+        return Step::kBad;
+      } else if (c == '-') {
+        negative_ = true;
+      } else if (c == '?') {
+        streamed_ = true;
+      } else {
+        return Step::kBad;
+      }
+    }
+    return Step::kNeedMore;
+  }
+
+  std::int64_t value() const { return negative_ ? -value_ : value_; }
+  bool streamed() const { return streamed_; }
+
+private:
+  static constexpr int kMostDigits = 18;
+
+  std::int64_t value_ = 0;
+  int digits_ = 0;
+  bool negative_ = false;
+  bool streamed_ = false;
+  bool ended_ = false;
+};
+
+// The first bytes of a text, kept over pieces.
+template <std::size_t N>
+class Word {
+public:
+  void clear() { size_ = 0; }
+  void append(std::string_view bytes)
+  {
+    const auto take = std::min(bytes.size(), N - size_);
+    std::copy_n(bytes.data(), take, text_.data() + size_);
+    size_ += take;
+  }
+  void append_upper(std::string_view bytes)
+  {
+    const auto take = std::min(bytes.size(), N - size_);
+    std::transform(bytes.data(), bytes.data() + take, text_.data() + size_, [](char c) {
+      return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    });
+    size_ += take;
+  }
+  bool full() const { return size_ == N; }
+  std::string_view view() const { return {text_.data(), size_}; }
+
+private:
+  std::array<char, N> text_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace sonde::redis
