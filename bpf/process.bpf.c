@@ -7,6 +7,7 @@
 #include <bpf/bpf_tracing.h>
 #include "lib/facts.h"
 #include "lib/service.h"
+#include "lib/twice.h"
 #include "sonde/process.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -32,12 +33,14 @@ static __always_inline __u32 process__flags(struct task_struct *task)
 	return BPF_CORE_READ(task, flags) & PF_KTHREAD ? SONDE_PROCESS_KERNEL : 0;
 }
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+enum { FORK, EXEC, EXIT };
+
+static __always_inline int fork__report(struct task_struct *parent, struct task_struct *child,
+					const bool again)
 {
 	struct sonde_process_fork *fork;
 
-	if (child->pid != child->tgid)
+	if (child->pid != child->tgid || !twice__mine(FORK, child->tgid, again))
 		return 0;
 	service__set_slot(child->tgid, service__slot(parent->tgid));
 	fork = facts__reserve(SONDE_PROCESS_FORK, sizeof(*fork));
@@ -49,6 +52,18 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	fork->padding = 0;
 	facts__submit(fork);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	return fork__report(parent, child, false);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork_again, struct task_struct *parent, struct task_struct *child)
+{
+	return fork__report(parent, child, true);
 }
 
 static __always_inline struct kernfs_node *kernfs__parent(struct kernfs_node *node)
@@ -156,12 +171,14 @@ static __always_inline int exec__report(struct task_struct *task, struct linux_b
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(process_exec, struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)
+static __always_inline int executed(struct task_struct *task, struct linux_binprm *bprm,
+				    const bool again)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	__u64 size = BPF_CORE_READ(mm, env_end) - BPF_CORE_READ(mm, env_start);
 
+	if (!twice__mine(EXEC, task->tgid, again))
+		return 0;
 	/* A ring that runs full keeps its rest for exits, which cannot be read anywhere else. */
 	if (bpf_ringbuf_query(&facts, BPF_RB_AVAIL_DATA) * 2 >
 	    bpf_ringbuf_query(&facts, BPF_RB_RING_SIZE))
@@ -171,11 +188,26 @@ int BPF_PROG(process_exec, struct task_struct *task, pid_t old_pid, struct linux
 	return exec__report(task, bprm, mm, SONDE_EXEC_LARGE);
 }
 
-static __always_inline int exit__report(struct task_struct *task)
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)
+{
+	return executed(task, bprm, false);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec_again, struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)
+{
+	return executed(task, bprm, true);
+}
+
+static __always_inline int exit__report(struct task_struct *task, const bool again)
 {
 	struct signal_struct *signal = BPF_CORE_READ(task, signal);
-	struct sonde_process_exit *exit = facts__reserve(SONDE_PROCESS_EXIT, sizeof(*exit));
+	struct sonde_process_exit *exit;
 
+	if (!twice__mine(EXIT, task->tgid, again))
+		return 0;
+	exit = facts__reserve(SONDE_PROCESS_EXIT, sizeof(*exit));
 	if (!exit)
 		return 0;
 	process__identify(&exit->process, task);
@@ -195,7 +227,13 @@ static __always_inline int exit__report(struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task, bool group_dead)
 {
-	return group_dead ? exit__report(task) : 0;
+	return group_dead ? exit__report(task, false) : 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit_again, struct task_struct *task, bool group_dead)
+{
+	return group_dead ? exit__report(task, true) : 0;
 }
 
 /* Before 6.16 nothing says which thread was the last: two that leave together may both see 0, and
@@ -203,5 +241,5 @@ int BPF_PROG(process_exit, struct task_struct *task, bool group_dead)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit_before_6_16, struct task_struct *task)
 {
-	return BPF_CORE_READ(task, signal, live.counter) == 0 ? exit__report(task) : 0;
+	return BPF_CORE_READ(task, signal, live.counter) == 0 ? exit__report(task, false) : 0;
 }

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+
 #include "process.skel.h"
 
 #include "agent/bpf/facts.hpp"
@@ -123,6 +125,7 @@ private:
   void on_exec(const FactRecord& record);
   void on_exit(const sonde_process_exit& exit);
   void make_up_for_losses();
+  std::uint64_t missed() const;
 
   Services& services_;
   bpf::SharedMaps& maps_;
@@ -165,9 +168,25 @@ Result<> Process::attach(Host& host)
   return {};
 }
 
+// What the second programs missed was missed by both.
+std::uint64_t Process::missed() const
+{
+  std::uint64_t misses = 0;
+  for (const auto* program : {skeleton_->progs.process_fork_again,
+                              skeleton_->progs.process_exec_again,
+                              skeleton_->progs.process_exit_again}) {
+    bpf_prog_info info{};
+    __u32 size = sizeof info;
+    if (const int fd = bpf_program__fd(program);
+        fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0)
+      misses += info.recursion_misses;
+  }
+  return misses;
+}
+
 void Process::make_up_for_losses()
 {
-  const auto lost = maps_.facts_lost(family_);
+  const auto lost = maps_.facts_lost(family_) + missed();
   if (std::exchange(lost_, lost) != lost && sink_ != nullptr)
     sink_->resync();
 }
@@ -243,7 +262,7 @@ void Process::collect(Scrape& scrape)
 
 std::vector<Loss> Process::losses() const
 {
-  return {{"malformed", malformed_.load(std::memory_order_relaxed)}};
+  return {{"malformed", malformed_.load(std::memory_order_relaxed)}, {"preempted", missed()}};
 }
 
 // A child that ends at once must be seen to be born and to end.
@@ -271,6 +290,7 @@ void choose_programs(process_bpf& object)
 {
   const bool says_last = bpf::Features::kernel().tracepoint_arguments("sched_process_exit") >= 2;
   bpf_program__set_autoload(object.progs.process_exit, says_last);
+  bpf_program__set_autoload(object.progs.process_exit_again, says_last);
   bpf_program__set_autoload(object.progs.process_exit_before_6_16, !says_last);
 }
 

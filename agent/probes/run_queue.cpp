@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -126,6 +127,7 @@ public:
 
   Result<> attach(Host& host);
   Result<> map_rows(unsigned cpus);
+  bool gives_storage() const;
 
   void collect(Scrape& scrape) override;
   std::uint64_t events() const override { return cpu_->switches(); }
@@ -193,10 +195,23 @@ Result<> RunQueue::attach(Host& host)
     host.hooks.report("run_queue",
                       "task_storage",
                       false,
-                      "this kernel has no task storage for tracing programs (5.11): no blocked "
-                      "time, voluntary and involuntary switches from the scheduler's state");
+                      "this kernel gives tasks no storage for tracing programs (before 5.11; from "
+                      "7.0 on, CPUs without cmpxchg16b): no blocked time, voluntary and "
+                      "involuntary switches from the scheduler's state");
   find_tasks();
   return {};
+}
+
+// Kernels from 7.0 on allocate task storage without locks, which a CPU without cmpxchg16b cannot:
+// there everything loads and nothing is ever stored. Seen by looking for this very task's.
+bool RunQueue::gives_storage() const
+{
+  const UniqueFd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  if (!self)
+    return true;
+  const int key = self.get();
+  sonde_run_queue_task stored{};
+  return bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.tasks), &key, &stored) == 0;
 }
 
 // Runs the iterator that gives state to threads without any.
@@ -289,13 +304,12 @@ void choose_programs(run_queue_bpf& object, sonde_run_queue_clock clock, bool st
   bpf_map__set_autocreate(object.maps.tasks, storage);
 }
 
-Result<std::unique_ptr<Probe>> start(Host& host)
+Result<std::unique_ptr<RunQueue>> start_with(Host& host, bool storage)
 {
   const auto& kernel = bpf::Features::kernel();
-  const bool storage = bpf::Features::has_map(BPF_MAP_TYPE_TASK_STORAGE);
   const auto clock = SONDE_TRY(choose_clock(host.settings.text("run_queue.clock"), kernel));
   if (clock == SONDE_CLOCK_WAKEUP && !storage)
-    return fail("this kernel has neither sched_info nor task storage");
+    return fail("run_queue.clock: wake-up stamps need task storage, and this kernel gives tasks no storage");
   auto bounds = SONDE_TRY(duration_bounds(host.settings, "run_queue.bounds"));
 
   auto skeleton = SONDE_TRY(Skeleton::open());
@@ -317,6 +331,16 @@ Result<std::unique_ptr<Probe>> start(Host& host)
   SONDE_TRY(probe->map_rows(host.maps.cpus()));
   SONDE_TRY(probe->attach(host));
   return probe;
+}
+
+Result<std::unique_ptr<Probe>> start(Host& host)
+{
+  const bool storage = bpf::Features::has_map(BPF_MAP_TYPE_TASK_STORAGE);
+  auto probe = SONDE_TRY(start_with(host, storage));
+  if (!storage || probe->gives_storage())
+    return probe;
+  probe.reset();
+  return SONDE_TRY(start_with(host, false));
 }
 
 }  // namespace

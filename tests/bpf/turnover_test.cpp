@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hundreds of services that come, are renamed by exec, expire and leave their slots to others,
 // while the node is scraped all the time: no value falls, and the services add up to the node.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <deque>
@@ -16,6 +17,7 @@
 
 #include "tests/support/node_fixture.hpp"
 
+#include "agent/base/clock.hpp"
 #include "agent/base/text.hpp"
 
 namespace sonde::testing {
@@ -38,11 +40,28 @@ pid_t spawn_renamed(int number)
   ::_exit(127);
 }
 
+// The lines that tell how many processes each of the test's services still has.
+std::string instances_left(std::string_view text)
+{
+  std::string left;
+  while (!text.empty()) {
+    const auto line = take_line(text);
+    if (line.starts_with("sonde_service_instances{service=\"late") ||
+        line.starts_with("sonde_service_instances{service=\"early"))
+      left.append(line).append("\n");
+  }
+  return left;
+}
+
 // Every sample of the families that must not fall, and the sums of one of them.
 class Watcher {
 public:
   void look(const std::string& text)
   {
+    const auto at = monotonic_ns();
+    if (looked_ns_ != 0)
+      longest_gap_ns_ = std::max(longest_gap_ns_, at - looked_ns_);
+    looked_ns_ = at;
     std::map<std::string, double, std::less<>> now;
     std::string_view rest = text;
     while (!rest.empty()) {
@@ -69,12 +88,15 @@ public:
 
   const std::vector<std::string>& fallen() const { return fallen_; }
   double expired() const { return expired_; }
+  double longest_gap() const { return seconds(longest_gap_ns_); }
   std::size_t services() const { return services_.size(); }
 
 private:
   std::map<std::string, double, std::less<>> last_;
   std::vector<std::string> fallen_;
   double expired_ = 0;
+  std::uint64_t looked_ns_ = 0;
+  std::uint64_t longest_gap_ns_ = 0;
   std::set<std::string, std::less<>> services_;
 };
 
@@ -110,20 +132,22 @@ TEST(Turnover, ServicesAddUpToTheNodeAndNoValueFallsWhileSlotsChangeHands)
   turning = false;
   scraper.join();
   // Until all of them have expired.
+  std::string text;
   EXPECT_TRUE(NodeFixture::eventually(
       [&] {
-        const auto text = node.scrape();
+        text = node.scrape();
         watcher.look(text);
-        return text.find("service=\"late") == std::string::npos &&
-               text.find("service=\"early") == std::string::npos;
+        return !text.contains("service=\"late") && !text.contains("service=\"early");
       },
-      std::chrono::seconds(30)));
-  const auto text = node.scrape();
+      std::chrono::seconds(30)))
+      << instances_left(text);
+  text = node.scrape();
   watcher.look(text);
   EXPECT_TRUE(watcher.fallen().empty())
       << watcher.fallen().size() << " fell, the first: " << watcher.fallen().front();
   EXPECT_EQ(NodeFixture::sum(text, "node_run_queue_latency_seconds_count"),
-            NodeFixture::sum(text, "service_run_queue_latency_seconds_count") + watcher.expired());
+            NodeFixture::sum(text, "service_run_queue_latency_seconds_count") + watcher.expired())
+      << "the longest time between two scrapes was " << watcher.longest_gap() << " s";
   // Many more than there are slots: they did change hands.
   EXPECT_GT(watcher.services(), 90U);
 }
