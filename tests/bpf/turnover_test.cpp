@@ -102,7 +102,7 @@ private:
 
 TEST(Turnover, ServicesAddUpToTheNodeAndNoValueFallsWhileSlotsChangeHands)
 {
-  NodeFixture node(NodeFixture::discovered({{"services.max", "60"}, {"services.expiry", "1s"}}));
+  NodeFixture node(NodeFixture::discovered({{"services.max", "60"}, {"services.expiry", "2500ms"}}));
   ASSERT_TRUE(node.start("process"));
   ASSERT_TRUE(node.start("run_queue"));
   Watcher watcher;
@@ -125,7 +125,7 @@ TEST(Turnover, ServicesAddUpToTheNodeAndNoValueFallsWhileSlotsChangeHands)
     children.push_back(spawn_renamed(i));
     if (children.size() >= kAtOnce)
       reap_first();
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
   }
   while (!children.empty())
     reap_first();
