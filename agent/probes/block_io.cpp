@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads bpf/block_io.bpf.c and exposes latency and size of block I/O, by disk and by service.
+#include "sonde/block_io.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <numeric>
+
+#include <bpf/bpf.h>
+
+#include "block_io.skel.h"
+
+#include "agent/bpf/features.hpp"
+#include "agent/bpf/shared_maps.hpp"
+#include "agent/bpf/skeleton.hpp"
+#include "agent/metrics/labels.hpp"
+#include "agent/probes/block_io_devices.hpp"
+#include "agent/probes/block_io_programs.hpp"
+#include "agent/probes/block_io_tables.hpp"
+#include "agent/probes/loading.hpp"
+#include "agent/probes/probe.hpp"
+#include "agent/probes/slot_ledger.hpp"
+
+namespace sonde::block_io {
+
+namespace {
+
+constexpr auto kSysfs = "/sys";
+constexpr unsigned kOperations = SONDE_BLOCK_IO_OPERATIONS;
+constexpr std::array<std::string_view, kOperations> kOperationLabels = {R"(operation="read")",
+                                                                        R"(operation="write")",
+                                                                        R"(operation="discard")",
+                                                                        R"(operation="flush")"};
+
+using Skeleton = bpf::Skeleton<block_io_bpf>;
+using Ledger = SlotLedger<sonde_block_io_row>;
+
+std::uint64_t count(const sonde_histogram& histogram)
+{
+  return std::accumulate(
+      std::begin(histogram.buckets), std::end(histogram.buckets), std::uint64_t{0});
+}
+
+// Reads and writes always exist; the rare operations once they have happened.
+bool shows(unsigned operation, std::uint64_t completions, std::uint64_t bytes)
+{
+  return operation <= SONDE_BLOCK_IO_WRITE || completions != 0 || bytes != 0;
+}
+
+struct Histograms {
+  metrics::Bounds latency;
+  metrics::Bounds size;
+};
+
+class BlockIo : public Probe {
+public:
+  BlockIo(Host& host, Skeleton skeleton, Histograms bounds, Choice choice)
+      : host_(host), skeleton_(std::move(skeleton)), bounds_(std::move(bounds)), choice_(choice),
+        loaded_(host.hooks, skeleton_->obj),
+        devices_([](std::uint32_t number) { return name_of_disk(kSysfs, number); })
+  {
+  }
+
+  Result<> map_rows();
+  Result<> attach();
+  // Gives rows to the disks that exist, and says of which ones nothing will be seen.
+  void find_disks();
+
+  void collect(Scrape& scrape) override;
+  std::uint64_t events() const override;
+  std::vector<Loss> losses() const override;
+
+private:
+  void expose_disks(metrics::Exposition& out);
+  std::uint64_t missed() const;
+
+  volatile sonde_block_io_devices& table() const
+  {
+    return *static_cast<volatile sonde_block_io_devices*>(table_.data());
+  }
+
+  Host host_;
+  Skeleton skeleton_;
+  Histograms bounds_;
+  Choice choice_;
+  LoadedObject loaded_;
+  std::unique_ptr<Ledger> ledger_;
+  bpf::Rows<sonde_block_io_device_row> device_rows_;
+  bpf::Rows<sonde_block_io_cpu> cpu_rows_;
+  bpf::Mapping table_;
+  Devices devices_;
+  std::vector<bpf::Link> links_;
+};
+
+Result<> BlockIo::map_rows()
+{
+  const unsigned cpus = host_.maps.cpus();
+  const auto& maps = skeleton_->maps;
+  ledger_ = std::make_unique<Ledger>(host_.services,
+                                     SONDE_TRY(bpf::Rows<sonde_block_io_row>::create(
+                                         bpf_map__fd(maps.block_io_rows), cpus + 1, SONDE_SLOTS)));
+  device_rows_ = SONDE_TRY(bpf::Rows<sonde_block_io_device_row>::create(
+      bpf_map__fd(maps.block_io_device_rows), cpus + 1, SONDE_BLOCK_IO_COLUMNS));
+  cpu_rows_ = SONDE_TRY(
+      bpf::Rows<sonde_block_io_cpu>::create(bpf_map__fd(maps.block_io_cpu_rows), cpus, 1));
+  table_ = SONDE_TRY(bpf::Mapping::create(
+      bpf_map__fd(maps.block_io_devices), sizeof(sonde_block_io_devices), /*writable=*/true));
+  return {};
+}
+
+void BlockIo::find_disks()
+{
+  std::string without;
+  for (const auto& disk : list_disks(kSysfs))
+    if (disk.has_requests)
+      add_to_table(table(), disk.number);
+    else
+      without.append(without.empty() ? "" : " ").append(disk.name);
+  if (!without.empty())
+    host_.hooks.report("block_io",
+                       "bio-based disks",
+                       false,
+                       "off: " + without +
+                           " make no requests and are not observed; the disks beneath them are");
+}
+
+Result<> BlockIo::attach()
+{
+  bool completions = false;
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, skeleton_->obj)
+  {
+    if (!bpf_program__autoload(program))
+      continue;
+    const bool completes = program == skeleton_->progs.block_rq_complete;
+    // The second program of the same hook speaks only when it cannot be attached.
+    if (program == skeleton_->progs.block_rq_complete_nested) {
+      if (auto link = bpf::Link::attach(program))
+        links_.push_back(*std::move(link));
+      continue;
+    }
+    auto link =
+        attach_and_report(host_,
+                          "block_io",
+                          program,
+                          completes ? describe_completion(choice_) : describe_submission(choice_));
+    completions = completions || (completes && link);
+    if (link)
+      links_.push_back(std::move(link));
+  }
+  if (!completions)
+    return fail("attach tp_btf/block_rq_complete: see sonde_probe_up{probe=\"block_io\"}");
+  if (!choice_.by_start && !bpf::Features::kernel().has_tracepoint("block_io_start"))
+    host_.hooks.report("block_io",
+                       "tp_btf/block_io_start",
+                       false,
+                       "off: this kernel has no such tracepoint (6.5); block_rq_insert, "
+                       "block_rq_issue and block_getrq serve");
+  return {};
+}
+
+void BlockIo::expose_disks(metrics::Exposition& out)
+{
+  std::vector<std::pair<std::string, const sonde_block_io_device_row*>> disks;
+  for (const auto& [name, row] : devices_.by_name())
+    disks.emplace_back(metrics::label_block({{"device", name}}), &row);
+  out.begin(kMetrics[kNodeLatency]);
+  for (const auto& [labels, row] : disks)
+    for (unsigned i = 0; i < kOperations; ++i)
+      if (shows(i, count(row->size[i]), row->size[i].sum))
+        out.histogram({labels, kOperationLabels[i]}, bounds_.latency, row->latency[i]);
+  out.begin(kMetrics[kNodeSize]);
+  for (const auto& [labels, row] : disks)
+    for (unsigned i = 0; i < kOperations; ++i)
+      if (shows(i, count(row->size[i]), row->size[i].sum))
+        out.histogram({labels, kOperationLabels[i]}, bounds_.size, row->size[i]);
+}
+
+void BlockIo::collect(Scrape& scrape)
+{
+  ledger_->update();
+  devices_.update(table(), [this](unsigned i) { return bpf::sum_rows(device_rows_, i); });
+  auto& out = scrape.out;
+  expose_disks(out);
+  const auto each = [&](Index index, auto write) {
+    out.begin(kMetrics[index]);
+    for (const auto& service : scrape.services)
+      if (const auto row = ledger_->of(service.slot, service.generation))
+        for (unsigned i = 0; i < kOperations; ++i)
+          if (shows(i, count(row->latency[i]), row->bytes[i]))
+            write(service.labels, *row, i);
+  };
+  each(kLatency, [&](const auto& labels, const auto& row, unsigned i) {
+    out.histogram({labels, kOperationLabels[i]}, bounds_.latency, row.latency[i]);
+  });
+  each(kBytes, [&](const auto& labels, const auto& row, unsigned i) {
+    out.sample({labels, kOperationLabels[i]}, std::uint64_t{row.bytes[i]});
+  });
+}
+
+std::uint64_t BlockIo::events() const
+{
+  std::uint64_t total = 0;
+  for (const auto& [name, row] : devices_.by_name())
+    for (const auto& size : row.size)
+      total += count(size);
+  return total;
+}
+
+// Completions that neither completion program saw.
+std::uint64_t BlockIo::missed() const
+{
+  bpf_prog_info info{};
+  __u32 size = sizeof info;
+  if (bpf_obj_get_info_by_fd(
+          bpf_program__fd(skeleton_->progs.block_rq_complete), &info, &size) != 0)
+    return 0;
+  const auto nested = bpf::sum_rows(cpu_rows_, 0).nested;
+  return info.recursion_misses > nested ? info.recursion_misses - nested : 0;
+}
+
+std::vector<Loss> BlockIo::losses() const
+{
+  const auto node = ledger_->node();
+  return {{"unknown_submitter", node.unknown_submitters},
+          {"unknown_start", node.unknown_starts},
+          {"folded_device", devices_.folded()},
+          {"nested_completion", missed()}};
+}
+
+// Numbers of sets for that many requests at once.
+Result<std::uint32_t> sets_for(std::int64_t in_flight)
+{
+  if (in_flight < 2 * SONDE_BLOCK_IO_WAYS || in_flight > (1 << 24))
+    return fail("block_io.in_flight: 16 to 16Mi");
+  return std::bit_ceil(static_cast<std::uint32_t>(in_flight)) / SONDE_BLOCK_IO_WAYS;
+}
+
+Result<> configure(Host& host, block_io_bpf& object, const Histograms& bounds, const Choice& choice)
+{
+  const auto sets = SONDE_TRY(sets_for(host.settings.integer("block_io.in_flight")));
+  const unsigned cpus = host.maps.cpus();
+  SONDE_TRY(host.maps.share_with(object.obj));
+  auto& config = *object.rodata;
+  config.sonde_family = host.family;
+  config.set_shift = 33U - static_cast<std::uint32_t>(std::bit_width(sets));
+  config.by_start = choice.by_start;
+  config.from_issue = choice.from_issue;
+  config.alone = choice.alone;
+  config.no_cpu = cpus;
+  config.flag_io_stat = choice.flag_io_stat;
+  config.flag_flush_sequence = choice.flag_flush_sequence;
+  if (const auto outlier = host.settings.duration("block_io.outlier").count(); outlier > 0)
+    config.outlier_ns = static_cast<std::uint64_t>(outlier);
+  std::ranges::copy(bounds.latency.padded(), config.latency_bounds);
+  std::ranges::copy(bounds.size.padded(), config.size_bounds);
+  select_programs(object, choice, bpf::Features::kernel());
+  bpf_map__set_max_entries(object.maps.block_io_submitted, sets);
+  if (choice.from_issue)
+    bpf_map__set_max_entries(object.maps.block_io_stamps, sets * SONDE_BLOCK_IO_WAYS);
+  bpf_map__set_max_entries(object.maps.block_io_rows, (cpus + 1) * SONDE_SLOTS);
+  bpf_map__set_max_entries(object.maps.block_io_device_rows, (cpus + 1) * SONDE_BLOCK_IO_COLUMNS);
+  return {};
+}
+
+Result<std::unique_ptr<Probe>> start(Host& host)
+{
+  const auto& kernel = bpf::Features::kernel();
+  if (!kernel.has_tracepoint("block_rq_complete"))
+    return fail("this kernel's types have no tracepoint block_rq_complete");
+  const auto choice = SONDE_TRY(choose(host.settings, kernel));
+  Histograms bounds{SONDE_TRY(duration_bounds(host.settings, "block_io.latency_bounds")),
+                    SONDE_TRY(integer_bounds(host.settings, "block_io.size_bounds"))};
+  auto skeleton = SONDE_TRY(Skeleton::open());
+  SONDE_TRY(configure(host, *skeleton.operator->(), bounds, choice));
+  SONDE_TRY(skeleton.load());
+
+  auto probe = std::make_unique<BlockIo>(host, std::move(skeleton), std::move(bounds), choice);
+  SONDE_TRY(probe->map_rows());
+  probe->find_disks();
+  SONDE_TRY(probe->attach());
+  return probe;
+}
+
+}  // namespace
+
+extern const Family family{
+    .name = "block_io", .start = &start, .metrics = kMetrics, .settings = kSettings};
+
+}  // namespace sonde::block_io

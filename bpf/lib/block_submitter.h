@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who submitted a request, from its submission to its completion; when it was issued, where the
+ * request does not say; how much of it is done already. */
+#pragma once
+
+#include "lib/block_request.h"
+#include "lib/service.h"
+
+/* 32 less the logarithm of the number of sets. */
+const volatile __u32 set_shift = 31;
+/* Submissions come from block_io_start (6.5); otherwise from the first of insert and issue. */
+const volatile bool by_start = true;
+/* Latency from when the request was issued, not from when it was made. */
+const volatile bool from_issue = false;
+
+/* Requests under way, hashed by address into sets of eight. A request is overwritten by the next
+ * one at its address and cleared when it completes; one that finds its set full takes the place
+ * of another, whose submitter is then unknown. Size: block_io.in_flight. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* aligned to cache lines */
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct sonde_block_io_set);
+} block_io_submitted SEC(".maps");
+
+/* Bytes done of requests that complete in parts; deleted with the last part. Few at once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u64);
+} block_io_parts SEC(".maps");
+
+/* block_io.source=issue only; deleted at completion. Size: block_io.in_flight. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct sonde_block_io_stamp);
+} block_io_stamps SEC(".maps");
+
+/* What a request is known by. A write with a flush is inserted and issued by the flush machinery,
+ * from anywhere, or never (when it is empty): without block_io_start its bio, which stays its last
+ * one, is what can be seen in its submitter's hands. */
+static __always_inline __u64 submitted__key(struct request *rq)
+{
+	if (!by_start && (rq->cmd_flags & SONDE_FLUSH_TYPE) &&
+	    (rq->cmd_flags & SONDE_OP_MASK) != SONDE_OP_FLUSH)
+		return (__u64)rq->biotail;
+	return (__u64)rq;
+}
+
+/* The verifier knows an address as a pointer and allows no arithmetic on it but this. */
+static __always_inline __u32 submitted__low_half(__u64 key)
+{
+	__u32 low;
+
+	asm volatile("%0 = %1" : "=w"(low) : "w"((__u32)key));
+	return low;
+}
+
+static __always_inline struct sonde_block_io_set *submitted__set(__u64 key)
+{
+	__u32 index = sonde_block_io_set_of(submitted__low_half(key), set_shift);
+
+	return bpf_map_lookup_elem(&block_io_submitted, &index);
+}
+
+/* -1 when it is not there. */
+static __always_inline int submitted__find(const volatile struct sonde_block_io_set *set, __u64 key)
+{
+#pragma unroll
+	for (int i = 0; i < SONDE_BLOCK_IO_WAYS; i++)
+		if (set->request[i] == key)
+			return i;
+	return -1;
+}
+
+/* A place of its own. Without compare-and-swap (before 5.12) two CPUs that reach for the same free
+ * place within nanoseconds leave one request without a submitter. */
+static __always_inline int submitted__claim(volatile struct sonde_block_io_set *set, __u64 key,
+					    const bool cas)
+{
+	__u32 other;
+
+#pragma unroll
+	for (int i = 0; i < SONDE_BLOCK_IO_WAYS; i++) {
+		if (set->request[i])
+			continue;
+		if (!cas)
+			set->request[i] = key;
+		else if (__sync_val_compare_and_swap(&set->request[i], 0, key))
+			continue;
+		return i;
+	}
+	other = submitted__low_half(key) >> 8 & (SONDE_BLOCK_IO_WAYS - 1);
+	set->request[other] = key;
+	return other;
+}
+
+/* The current task submits. `again` is set where the same submission may be seen more than once:
+ * then the first one stands. `start` tells it from an earlier one at the same address. */
+static __always_inline void submitted__put(__u64 key, __u64 start, const bool again, const bool cas)
+{
+	volatile struct sonde_block_io_set *set = submitted__set(key);
+	__u64 tgid = bpf_get_current_pid_tgid() >> 32;
+	int way;
+
+	if (!set)
+		return;
+	way = submitted__find(set, key);
+	if (way < 0)
+		way = submitted__claim(set, key, cas);
+	else if (again && SONDE_BLOCK_IO_START(set->owner[way & 7]) == (start & 0xffff))
+		return;
+	set->owner[way & (SONDE_BLOCK_IO_WAYS - 1)] =
+		tgid << 32 | (start & 0xffff) << 16 | service__slot(tgid);
+}
+
+/* Whose it is, 0 in *known when nobody is known. */
+static __always_inline __u64 submitted__take(__u64 key, bool last, bool *known)
+{
+	volatile struct sonde_block_io_set *set = submitted__set(key);
+	__u64 owner;
+	int way;
+
+	*known = false;
+	if (!set)
+		return 0;
+	way = submitted__find(set, key);
+	if (way < 0)
+		return 0;
+	*known = true;
+	owner = set->owner[way & (SONDE_BLOCK_IO_WAYS - 1)];
+	if (last)
+		set->request[way & (SONDE_BLOCK_IO_WAYS - 1)] = 0;
+	else
+		set->owner[way & (SONDE_BLOCK_IO_WAYS - 1)] = owner | SONDE_BLOCK_IO_PARTIAL;
+	return owner;
+}
+
+static __always_inline void parts__add(__u64 request, __u64 bytes)
+{
+	__u64 *done = bpf_map_lookup_elem(&block_io_parts, &request);
+
+	if (done)
+		*done += bytes;
+	else
+		bpf_map_update_elem(&block_io_parts, &request, &bytes, BPF_ANY);
+}
+
+static __always_inline __u64 parts__take(__u64 request)
+{
+	__u64 *done = bpf_map_lookup_elem(&block_io_parts, &request);
+	__u64 bytes = 0;
+
+	if (done) {
+		bytes = *done;
+		bpf_map_delete_elem(&block_io_parts, &request);
+	}
+	return bytes;
+}
+
+/* Until it is issued, a request counts from when it was first seen; from its first issue
+ * afterwards, however often it is requeued. */
+static __always_inline void stamps__put(__u64 key, __u64 start, const bool issued, const bool again)
+{
+	struct sonde_block_io_stamp *known = bpf_map_lookup_elem(&block_io_stamps, &key);
+	struct sonde_block_io_stamp stamp = {.start = start, .issued = issued};
+
+	if (known && again && (!known->start || known->start == (__u32)start) &&
+	    (known->issued || !issued))
+		return;
+	stamp.ns = bpf_ktime_get_ns();
+	bpf_map_update_elem(&block_io_stamps, &key, &stamp, BPF_ANY);
+}
+
+static __always_inline __u64 stamps__take(__u64 key)
+{
+	struct sonde_block_io_stamp *known = bpf_map_lookup_elem(&block_io_stamps, &key);
+	__u64 ns = 0;
+
+	if (known) {
+		ns = known->ns;
+		bpf_map_delete_elem(&block_io_stamps, &key);
+	}
+	return ns;
+}
