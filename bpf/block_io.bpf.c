@@ -126,8 +126,7 @@ static __always_inline void count(const struct done *done, __u64 start, __u32 cp
 	__u32 op = done->operation & (SONDE_BLOCK_IO_OPERATIONS - 1);
 	__u32 device = request__device(done->rq);
 	__u32 index = cpu * SONDE_BLOCK_IO_COLUMNS + device__row(device);
-	struct sonde_block_io_device_row *disk =
-		bpf_map_lookup_elem(&block_io_device_rows, &index);
+	struct sonde_block_io_device_row *disk = bpf_map_lookup_elem(&block_io_device_rows, &index);
 	struct sonde_block_io_row *service = rows__of_slot(&block_io_rows, cpu, done->slot);
 
 	if (!disk || !service)
@@ -167,21 +166,21 @@ static __always_inline void flushed(struct done *done)
 static __always_inline int completed(struct request *rq, __u32 bytes, __u32 cpu, const bool plain)
 {
 	struct done done = {.rq = rq};
-	__u64 key = submitted__key(rq), start = 0;
+	__u64 start = 0;
 
 	if (request__is_flush(rq)) {
 		flushed(&done);
 	} else if (!request__is_accounted(rq)) {
-		submitted__take(key, true, &done.known);
+		submitted__take_of(rq, true, &done.owner);
 		if (from_issue)
-			stamps__take(key);
+			stamps__take_of(rq);
 		return 0;
 	} else {
 		done.operation = request__operation(rq);
 		done.last = request__is_last(rq, bytes);
 		done.bytes = rq->bio ? bytes : 0;
 		done.size = done.bytes;
-		done.owner = submitted__take(key, done.last, &done.known);
+		done.known = submitted__take_of(rq, done.last, &done.owner);
 		done.slot = SONDE_BLOCK_IO_SLOT(done.owner);
 		if (!done.last)
 			parts__add((__u64)rq, done.bytes);
@@ -189,7 +188,7 @@ static __always_inline int completed(struct request *rq, __u32 bytes, __u32 cpu,
 			done.size += parts__take((__u64)rq);
 	}
 	if (done.last)
-		start = from_issue ? stamps__take(key) : request__start(rq);
+		start = from_issue ? stamps__take_of(rq) : request__start(rq);
 	count(&done, start, cpu, plain);
 	return 0;
 }
@@ -237,25 +236,23 @@ int BPF_PROG(block_io_start, struct request *rq)
 
 static __always_inline int inserted(struct request *rq, const bool issued)
 {
-	__u64 key = submitted__key(rq), start = request__start(rq);
+	__u64 start = request__start(rq);
 
-	if (!by_start && key == (__u64)rq && !request__is_flush(rq))
-		submitted__put(key, start, true, false);
+	/* What the flush machinery handles is known by its bio: submitted__take_of(). */
+	if (!by_start && !((__u32)rq->rq_flags & flag_flush_sequence))
+		submitted__put((__u64)rq, start, true, false);
 	if (from_issue)
-		stamps__put(key, start, issued, true);
+		stamps__put((__u64)rq, start, issued, true);
 	return 0;
 }
 
-/* A bio with a flush gets its request: see submitted__key(). */
 static __always_inline int got_request(struct bio *bio)
 {
-	__u64 key = (__u64)bio;
-
 	if (!(bio->bi_opf & SONDE_FLUSH_TYPE))
 		return 0;
-	submitted__put(key, 0, false, false);
+	submitted__put((__u64)bio, 0, false, false);
 	if (from_issue)
-		stamps__put(key, 0, false, false);
+		stamps__put((__u64)bio, 0, false, false);
 	return 0;
 }
 

@@ -213,8 +213,8 @@ std::uint64_t BlockIo::missed() const
 {
   bpf_prog_info info{};
   __u32 size = sizeof info;
-  if (bpf_obj_get_info_by_fd(
-          bpf_program__fd(skeleton_->progs.block_rq_complete), &info, &size) != 0)
+  if (bpf_obj_get_info_by_fd(bpf_program__fd(skeleton_->progs.block_rq_complete), &info, &size) !=
+      0)
     return 0;
   const auto nested = bpf::sum_rows(cpu_rows_, 0).nested;
   return info.recursion_misses > nested ? info.recursion_misses - nested : 0;

@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fmt/format.h>
 #include <optional>
 #include <system_error>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "agent/base/file.hpp"
 #include "agent/base/text.hpp"

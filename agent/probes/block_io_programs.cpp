@@ -68,12 +68,15 @@ Result<Choice> choose(const Settings& settings, const bpf::Features& kernel)
 
 void select_programs(block_io_bpf& object, const Choice& choice, const bpf::Features& kernel)
 {
-  const auto pick =
-      [&](const char* tracepoint, int arguments, bpf_program* now, bpf_program* before, bool wanted) {
-        const int has = kernel.tracepoint_arguments(tracepoint);
-        bpf_program__set_autoload(now, wanted && has == arguments);
-        bpf_program__set_autoload(before, wanted && has > arguments);
-      };
+  const auto pick = [&](const char* tracepoint,
+                        int arguments,
+                        bpf_program* now,
+                        bpf_program* before,
+                        bool wanted) {
+    const int has = kernel.tracepoint_arguments(tracepoint);
+    bpf_program__set_autoload(now, wanted && has == arguments);
+    bpf_program__set_autoload(before, wanted && has > arguments);
+  };
   auto& programs = object.progs;
   const bool inserts = !choice.by_start;
   bpf_program__set_autoload(programs.block_io_start, choice.by_start);

@@ -41,17 +41,6 @@ struct {
 	__type(value, struct sonde_block_io_stamp);
 } block_io_stamps SEC(".maps");
 
-/* What a request is known by. A write with a flush is inserted and issued by the flush machinery,
- * from anywhere, or never (when it is empty): without block_io_start its bio, which stays its last
- * one, is what can be seen in its submitter's hands. */
-static __always_inline __u64 submitted__key(struct request *rq)
-{
-	if (!by_start && (rq->cmd_flags & SONDE_FLUSH_TYPE) &&
-	    (rq->cmd_flags & SONDE_OP_MASK) != SONDE_OP_FLUSH)
-		return (__u64)rq->biotail;
-	return (__u64)rq;
-}
-
 /* The verifier knows an address as a pointer and allows no arithmetic on it but this. */
 static __always_inline __u32 submitted__low_half(__u64 key)
 {
@@ -119,26 +108,38 @@ static __always_inline void submitted__put(__u64 key, __u64 start, const bool ag
 		tgid << 32 | (start & 0xffff) << 16 | service__slot(tgid);
 }
 
-/* Whose it is, 0 in *known when nobody is known. */
-static __always_inline __u64 submitted__take(__u64 key, bool last, bool *known)
+/* Whose it is; false when nobody is known. With `start` only if it was submitted then. */
+static __always_inline bool submitted__take(__u64 key, __u64 start, bool last, __u64 *to)
 {
 	volatile struct sonde_block_io_set *set = submitted__set(key);
 	__u64 owner;
 	int way;
 
-	*known = false;
 	if (!set)
-		return 0;
+		return false;
 	way = submitted__find(set, key);
 	if (way < 0)
-		return 0;
-	*known = true;
+		return false;
 	owner = set->owner[way & (SONDE_BLOCK_IO_WAYS - 1)];
+	if (SONDE_BLOCK_IO_START(owner) != (start & 0xffff))
+		return false;
+	*to = owner;
 	if (last)
 		set->request[way & (SONDE_BLOCK_IO_WAYS - 1)] = 0;
 	else
 		set->owner[way & (SONDE_BLOCK_IO_WAYS - 1)] = owner | SONDE_BLOCK_IO_PARTIAL;
-	return owner;
+	return true;
+}
+
+/* A write with a flush is inserted and issued by the flush machinery, from anywhere, or never (when
+ * it is empty). Without block_io_start its bio, which stays its last one, is what was seen in its
+ * submitter's hands. */
+static __always_inline bool submitted__take_of(struct request *rq, bool last, __u64 *to)
+{
+	if (by_start)
+		return submitted__take((__u64)rq, 0, last, to);
+	return submitted__take((__u64)rq, request__start(rq), last, to) ||
+	       submitted__take((__u64)rq->biotail, 0, last, to);
 }
 
 static __always_inline void parts__add(__u64 request, __u64 bytes)
@@ -177,14 +178,25 @@ static __always_inline void stamps__put(__u64 key, __u64 start, const bool issue
 	bpf_map_update_elem(&block_io_stamps, &key, &stamp, BPF_ANY);
 }
 
-static __always_inline __u64 stamps__take(__u64 key)
+static __always_inline __u64 stamps__take(__u64 key, __u64 start)
 {
 	struct sonde_block_io_stamp *known = bpf_map_lookup_elem(&block_io_stamps, &key);
 	__u64 ns = 0;
 
-	if (known) {
+	if (!known)
+		return 0;
+	if (!known->start || known->start == (__u32)start)
 		ns = known->ns;
-		bpf_map_delete_elem(&block_io_stamps, &key);
-	}
+	bpf_map_delete_elem(&block_io_stamps, &key);
 	return ns;
+}
+
+/* Of an empty write with a flush, what is known of its bio. */
+static __always_inline __u64 stamps__take_of(struct request *rq)
+{
+	__u64 ns = stamps__take((__u64)rq, request__start(rq)), of_bio = 0;
+
+	if (!by_start)
+		of_bio = stamps__take((__u64)rq->biotail, 0);
+	return ns ? ns : of_bio;
 }
