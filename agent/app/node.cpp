@@ -105,10 +105,14 @@ void Node::keep_outlier(const sonde_outlier& outlier)
   for (const auto& entry : *services_->table())
     if (entry.slot == outlier.slot)
       service = entry.name;
+  // Where a request completes, whoever submitted it is known by number only.
+  std::string command(outlier.comm, strnlen(outlier.comm, sizeof outlier.comm));
+  if (command.empty() && outlier.tgid != 0)
+    command = trim(read_file(fmt::format("/proc/{}/comm", outlier.tgid), 64).value_or(""));
   outliers_.add({.wall_ns = wall_ns(),
                  .family = std::string(families()[outlier.record.family]->name),
                  .service = std::move(service),
-                 .command = {outlier.comm, strnlen(outlier.comm, sizeof outlier.comm)},
+                 .command = std::move(command),
                  .tgid = outlier.tgid,
                  .pid = outlier.pid,
                  .what = outlier.what,
