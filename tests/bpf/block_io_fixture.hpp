@@ -84,7 +84,7 @@ protected:
   template <typename Body>
   void on_node(Body body)
   {
-    constexpr int kTries = 6;
+    constexpr int kTries = 8;
     for (int attempt = 1; attempt <= kTries; ++attempt) {
       ::testing::TestPartResultArray results;
       fewer_than_diskstats_ = false;
