@@ -40,6 +40,9 @@ public:
   // `counted` as the kernel keeps it (buckets not cumulative, sum in the bounds' integer unit).
   void histogram(Blocks labels, const Bounds& bounds, const sonde_histogram& counted);
 
+  // Notes that `sets` more label sets of the current family went to `other` before they came here.
+  void fold(std::size_t sets) { segments_.back().folded += sets; }
+
   // Families of the prometheus-cpp data model. Names, label names and values are repaired.
   void add(const prometheus::MetricFamily& family);
 

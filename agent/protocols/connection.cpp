@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/protocols/connection.hpp"
+
+#include <algorithm>
+
+namespace sonde::protocols {
+
+namespace {
+
+// The first bytes seen of a connection that is older than its observation are mostly the middle of
+// something; each call that follows is another chance.
+constexpr std::uint8_t kAttempts = 2;
+constexpr std::uint8_t kAttemptsJoined = 8;
+// A decoder that finds more rubbish than exchanges is not the right one.
+constexpr std::uint32_t kMalformed = 5;
+// Both are halved when there are so many, so that the present counts.
+constexpr std::uint32_t kRemembered = 1024;
+// An upgrade of an upgrade is a game, not a protocol.
+constexpr std::uint8_t kMostSuccessors = 4;
+// Positions are compared modulo 2^32: a farther one would lie behind.
+constexpr std::uint64_t kFarthestSkip = std::uint64_t{1} << 30U;
+
+constexpr std::uint64_t kWishHead =
+    std::uint64_t{SONDE_SOCKET_HEAD_LIMIT / 16} << 48U | std::uint64_t{SONDE_SOCKET_HEAD} << 32U;
+
+sonde_socket_mode mode_of(Appetite::Mode mode)
+{
+  switch (mode) {
+  case Appetite::Mode::kHead:
+    return SONDE_SOCKET_HEAD;
+  case Appetite::Mode::kHeadAndTail:
+    return SONDE_SOCKET_HEAD_AND_TAIL;
+  case Appetite::Mode::kFull:
+    return SONDE_SOCKET_FULL;
+  case Appetite::Mode::kNothing:
+    break;
+  }
+  return SONDE_SOCKET_SIZES;
+}
+
+std::uint32_t up_to(std::uint32_t bytes, std::uint32_t most)
+{
+  return std::min((bytes + 15) / 16 * 16, most / 16 * 16);
+}
+
+Exchange::End end_of(sonde_socket_close how, Role role)
+{
+  if (how == SONDE_SOCKET_CLOSED_RESET)
+    return Exchange::End::kReset;
+  return (how == SONDE_SOCKET_CLOSED_HERE) == (role == Role::kServer)
+             ? Exchange::End::kServerClosed
+             : Exchange::End::kClientClosed;
+}
+
+}  // namespace
+
+class Connection::Out final : public Stream::Output {
+public:
+  Out(Connection& connection, std::uint8_t direction)
+      : connection_(connection), direction_(direction)
+  {
+  }
+  void item(const Item& item) override { connection_.item(direction_, item); }
+
+private:
+  Connection& connection_;
+  std::uint8_t direction_;
+};
+
+Connection::Connection(ConnectionOwner& owner,
+                       std::uint32_t place,
+                       const sonde_socket_opened& opened)
+    : owner_(owner), place_(place),
+      streams_{Stream(opened.position[0]), Stream(opened.position[1])},
+      recognition_(std::make_unique<Recognition>(opened.from_start != 0)),
+      caller_{.tgid = opened.tgid, .slot = opened.slot, .generation = opened.generation},
+      hint_(opened.role), attempts_(opened.from_start != 0 ? kAttempts : kAttemptsJoined),
+      joined_(opened.from_start == 0)
+{
+}
+
+std::optional<Role> Connection::hint() const
+{
+  if (hint_ == SONDE_SOCKET_ROLE_CLIENT)
+    return Role::kClient;
+  if (hint_ == SONDE_SOCKET_ROLE_SERVER)
+    return Role::kServer;
+  return std::nullopt;
+}
+
+void Connection::take(const sonde_socket_bytes& record,
+                      std::string_view captured,
+                      Stream::Counts& counts)
+{
+  const std::uint8_t direction = record.direction;
+  if (ignored_ || direction >= SONDE_SOCKET_DIRECTIONS)
+    return;
+  // Whose exchanges these are: of a client who writes the requests; of a server anyone on it.
+  if (direction == SONDE_SOCKET_SENT || role_ == Role::kServer)
+    caller_ = {.tgid = record.tgid, .slot = record.slot, .generation = record.generation};
+  Out out(*this, direction);
+  auto& stream = streams_[direction];
+  const auto now = record.record.ktime_ns;
+  if ((record.flags & SONDE_SOCKET_END) != 0)
+    stream.end(now, out, counts);
+  else
+    stream.take({.position = record.position,
+                 .covered = record.covered,
+                 .bytes = captured,
+                 .time_ns = now,
+                 .starts_call = (record.flags & SONDE_SOCKET_STARTS_CALL) != 0},
+                out,
+                counts);
+  settle();
+}
+
+void Connection::close(sonde_socket_close how, std::uint64_t time_ns, Stream::Counts& counts)
+{
+  for (std::uint8_t direction = 0; direction < streams_.size(); ++direction) {
+    Out out(*this, direction);
+    streams_[direction].flush(out, counts);
+  }
+  if (decoder_ != nullptr)
+    release(true);
+  if (decoder_ != nullptr)
+    decoder_->closed(end_of(how, role_), time_ns, *this);
+  stop_decoding();
+  ignored_ = true;
+}
+
+bool Connection::waits() const
+{
+  return waiting_ != nullptr ||
+         std::ranges::any_of(streams_, [](const Stream& stream) { return stream.waits(); });
+}
+
+void Connection::sweep(std::uint64_t now_ns, Stream::Counts& counts)
+{
+  for (std::uint8_t direction = 0; direction < streams_.size(); ++direction) {
+    Out out(*this, direction);
+    streams_[direction].sweep(now_ns, out, counts);
+  }
+  if (waiting_ != nullptr && waiting_->front().item.time_ns + kPatienceNs <= now_ns)
+    release(true);
+  settle();
+}
+
+void Connection::item(std::uint8_t kernel_direction, const Item& item)
+{
+  if (ignored_)
+    return;
+  if (decoder_ == nullptr)
+    recognise(kernel_direction, item);
+  else
+    decode(direction_of(role_, kernel_direction), item);
+}
+
+void Connection::recognise(std::uint8_t kernel_direction, const Item& item)
+{
+  if (recognition_ == nullptr) {
+    // After a failure only the beginning of a call is worth a look.
+    if (item.kind != Item::Kind::kBytes || !item.starts_call)
+      return;
+    recognition_ = std::make_unique<Recognition>(false);
+  }
+  recognition_->keep(kernel_direction, item);
+  if (item.kind != Item::Kind::kBytes)
+    return;
+  const auto answer = recognition_->ask(owner_.protocols(), hint());
+  if (answer.match == Match::kNeedMore)
+    return;
+  const auto kept = std::move(recognition_);
+  if (answer.match == Match::kYes) {
+    start(*answer.protocol, answer.role, kept->from_start());
+    kept->replay([this](std::uint8_t direction, const Item& one) { this->item(direction, one); });
+  } else if (!joined_ || --attempts_ == 0) {
+    ignore();
+  }
+}
+
+void Connection::start(const Protocol& protocol, Role role, bool from_start)
+{
+  protocol_ = &protocol;
+  role_ = role;
+  decoder_ = protocol.decoder(from_start);
+  exchanges_ = malformed_ = 0;
+}
+
+void Connection::recognise_anew(bool from_start)
+{
+  stop_decoding();
+  joined_ = !from_start;
+  if (from_start)
+    recognition_ = std::make_unique<Recognition>(true);
+  for (std::uint8_t direction = 0; direction < wishes_.size(); ++direction) {
+    streams_.at(direction).unwanted_until(0);
+    set_wish(direction, kWishHead);
+  }
+}
+
+void Connection::decode(Direction direction, const Item& item)
+{
+  if (direction == Direction::kToClient) {
+    if (waiting_ == nullptr && (item.kind == Item::Kind::kEnd || decoder_->expects_response()))
+      feed(direction, item);
+    else
+      wait(item);
+    return;
+  }
+  if (waiting_ != nullptr && waiting_->front().item.time_ns + kSkewNs < item.time_ns)
+    release(true);
+  if (decoder_ == nullptr) {
+    this->item(kernel_direction_of(role_, direction), item);
+    return;
+  }
+  feed(direction, item);
+  release(false);
+}
+
+void Connection::wait(const Item& item)
+{
+  if (waiting_ == nullptr)
+    waiting_ = std::make_unique<std::deque<KeptItem>>();
+  waiting_->emplace_back(item);
+  waiting_bytes_ += item.length;
+  if (waiting_bytes_ > kMaxWaitingBytes || waiting_->size() > Recognition::kMaxItems ||
+      waiting_->front().item.time_ns + kPatienceNs <= item.time_ns)
+    release(true);
+}
+
+// Feeds what the server said as long as there is a request for it, or come what may.
+void Connection::release(bool all)
+{
+  while (waiting_ != nullptr && decoder_ != nullptr &&
+         (all || waiting_->front().item.kind == Item::Kind::kEnd || decoder_->expects_response())) {
+    const auto kept = std::move(waiting_->front());
+    waiting_->pop_front();
+    waiting_bytes_ -= kept.item.length;
+    if (waiting_->empty())
+      waiting_.reset();
+    feed(Direction::kToClient, kept.get());
+  }
+}
+
+void Connection::feed(Direction direction, const Item& item)
+{
+  std::size_t taken = item.bytes.size();
+  switch (item.kind) {
+  case Item::Kind::kBytes:
+    taken = decoder_->data(direction, {item.bytes, item.time_ns, item.starts_call}, *this);
+    break;
+  case Item::Kind::kHole:
+    decoder_->hole(direction, item.length, item.time_ns, *this);
+    break;
+  case Item::Kind::kEnd:
+    decoder_->end_of_stream(direction, item.time_ns, *this);
+    break;
+  }
+  if (!decoder_->successor().empty())
+    hand_over(direction, item, std::min(taken, item.bytes.size()));
+}
+
+// The rest of the bytes, and what waited, belongs to whoever comes next.
+void Connection::hand_over(Direction direction, const Item& item, std::size_t taken)
+{
+  const std::string_view name = decoder_->successor();
+  const auto all = owner_.protocols();
+  const auto next =
+      std::ranges::find_if(all, [&](const Protocol* one) { return one->name == name; });
+  const bool unknown = name == "unknown";
+  const auto waiting = std::move(waiting_);
+  waiting_bytes_ = 0;
+  const auto role = role_;
+  stop_decoding();
+  if (++handed_over_ > kMostSuccessors) {
+    ignore();
+    return;
+  }
+  if (next != all.end()) {
+    start(**next, role, true);
+  } else if (unknown) {
+    recognise_anew(true);
+  } else {
+    ignore();
+    return;
+  }
+  if (taken < item.bytes.size()) {
+    Item rest = item;
+    rest.bytes.remove_prefix(taken);
+    rest.length = rest.bytes.size();
+    this->item(kernel_direction_of(role, direction), rest);
+  }
+  if (waiting != nullptr)
+    for (const auto& kept : *waiting)
+      this->item(kernel_direction_of(role, Direction::kToClient), kept.get());
+}
+
+void Connection::stop_decoding()
+{
+  if (shown_)
+    owner_.activity(*this, std::nullopt);
+  shown_ = false;
+  activity_ = {};
+  decoder_.reset();
+  recognition_.reset();
+  protocol_ = nullptr;
+  waiting_.reset();
+  waiting_bytes_ = 0;
+}
+
+void Connection::ignore()
+{
+  stop_decoding();
+  ignored_ = true;
+  const auto wish = sonde_socket_wish(SONDE_SOCKET_IGNORE, 0, 0, false, 0);
+  for (std::uint8_t direction = 0; direction < wishes_.size(); ++direction)
+    set_wish(direction, wish);
+}
+
+bool Connection::failing() const
+{
+  return malformed_ > kMalformed && malformed_ > exchanges_;
+}
+
+// After each record: what the decoder has come to.
+void Connection::settle()
+{
+  if (decoder_ == nullptr)
+    return;
+  if (failing()) {
+    if (attempts_ <= 1) {
+      ignore();
+      return;
+    }
+    attempts_ = 1;
+    recognise_anew(false);
+    return;
+  }
+  if (const auto activity = decoder_->activity(); !shown_ || activity != activity_) {
+    activity_ = activity;
+    shown_ = true;
+    owner_.activity(*this, activity);
+  }
+  update_wish(Direction::kToServer);
+  update_wish(Direction::kToClient);
+}
+
+void Connection::update_wish(Direction direction)
+{
+  const auto appetite = decoder_->appetite(direction);
+  const auto at = kernel_direction_of(role_, direction);
+  auto& stream = streams_[at];
+  // From where the decoder stands: what waits has not reached it.
+  const auto here =
+      stream.position() - (direction == Direction::kToClient ? waiting_bytes_ : std::size_t{0});
+  const auto until = here + std::min(appetite.skip, kFarthestSkip);
+  const bool nothing = appetite.mode == Appetite::Mode::kNothing;
+  const auto limit = appetite.limit > 0 ? appetite.limit : std::uint32_t{SONDE_SOCKET_HEAD_LIMIT};
+  stream.unwanted_until(nothing ? ~std::uint64_t{0} : until);
+  set_wish(at,
+           sonde_socket_wish(mode_of(appetite.mode),
+                             nothing ? 0 : up_to(limit, 0xffff * 16),
+                             up_to(appetite.tail, 0xff * 16),
+                             appetite.skip > 0,
+                             appetite.skip > 0 ? Stream::wire_position(until) : 0));
+}
+
+void Connection::set_wish(std::uint8_t kernel_direction, std::uint64_t wish)
+{
+  if (wishes_.at(kernel_direction) == wish && wished_)
+    return;
+  if (!wished_) {
+    // The entry may be another socket's still: both words at once.
+    wished_ = true;
+    const auto other =
+        kernel_direction == SONDE_SOCKET_SENT ? SONDE_SOCKET_RECEIVED : SONDE_SOCKET_SENT;
+    wishes_.at(other) = kWishHead;
+    owner_.wish(*this, other, kWishHead);
+  }
+  wishes_.at(kernel_direction) = wish;
+  owner_.wish(*this, static_cast<sonde_socket_direction>(kernel_direction), wish);
+}
+
+void Connection::exchange(const Exchange& exchange)
+{
+  if (++exchanges_ >= kRemembered) {
+    exchanges_ /= 2;
+    malformed_ /= 2;
+  }
+  owner_.exchange(*this, exchange);
+}
+
+void Connection::malformed(std::string_view reason)
+{
+  ++malformed_;
+  owner_.malformed(*this, reason);
+}
+
+}  // namespace sonde::protocols

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// All sockets of the tap: records in, metrics out. Fed on the event loop's thread; collect() is the
+// scraping thread's.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sonde/socket.h"
+
+#include "agent/metrics/series_store.hpp"
+#include "agent/probes/probe.hpp"
+#include "agent/protocols/addresses.hpp"
+#include "agent/protocols/connection.hpp"
+#include "agent/protocols/decode_errors.hpp"
+#include "agent/protocols/recorder.hpp"
+#include "agent/protocols/service_book.hpp"
+#include "agent/protocols/socket_index.hpp"
+
+namespace sonde::protocols {
+
+// The array of verdicts that the tap reads.
+class Verdicts {
+public:
+  virtual ~Verdicts() = default;
+  virtual void set(std::uint32_t index,
+                   std::uint64_t socket,
+                   sonde_socket_direction direction,
+                   std::uint64_t wish) = 0;
+};
+
+// An exchange as it was recorded. Valid during the call.
+struct Observed {
+  const Protocol& protocol;
+  Role role;
+  const Service& service;
+  std::string_view peer;   // empty for servers
+  std::string_view route;  // template of the target; empty where the protocol has none
+  const Exchange& exchange;
+};
+
+class Connections final : private ConnectionOwner {
+public:
+  struct Options {
+    metrics::SeriesStore::Limits limits;
+    RequestBounds bounds;
+    std::size_t max_connections = 65'536;
+    std::size_t max_lines = 40'000;  // of a whole scrape
+  };
+  static Result<Options> options(const Settings& settings);
+
+  // Since the start. Any thread.
+  struct Counts {
+    std::uint64_t records = 0;
+    std::uint64_t exchanges = 0;
+    std::uint64_t malformed = 0;   // records that no tap of this build makes
+    std::uint64_t unknown = 0;     // records of sockets that are not in the table
+    std::uint64_t overflow = 0;    // sockets that found no room in it
+    std::uint64_t lost_bytes = 0;  // wanted, but no record brought them
+    std::uint64_t duplicates = 0;
+  };
+
+  // `wake_in`: sweep() is wanted after this time. Everything must outlive the table.
+  Connections(Services& services,
+              Verdicts& verdicts,
+              RouteSource& routes,
+              Options options,
+              std::function<void(std::chrono::nanoseconds)> wake_in,
+              std::span<const Protocol* const> known = protocols::protocols());
+  ~Connections();
+  Connections(const Connections&) = delete;
+  Connections& operator=(const Connections&) = delete;
+
+  // A record of the ring, whichever of the three it is; false when it is none.
+  bool record(std::span<const std::byte> bytes);
+  void opened(const sonde_socket_opened& record);
+  void bytes(const sonde_socket_bytes& record, std::string_view captured);
+  void closed(const sonde_socket_closed& record);
+
+  // Lets go what has waited for another record for long enough.
+  void sweep(std::uint64_t now_ns);
+
+  // Told of every exchange, on the loop's thread; must not call back.
+  void on_exchange(std::function<void(const Observed&)> observer)
+  {
+    observer_ = std::move(observer);
+  }
+
+  // The scraping thread.
+  void collect(Scrape& scrape);
+  Counts counts() const;
+  std::size_t size() const { return size_; }
+  // Memory of one socket: an ignored one, and what a decoded one takes beyond that and its decoder.
+  static std::size_t bytes_ignored();
+  static std::size_t bytes_decoded();
+
+private:
+  struct Live;
+  struct Entry {
+    std::uint64_t id = 0;        // 0: free
+    std::uint64_t pair = 0;      // of its addresses; 0: AF_UNIX
+    std::unique_ptr<Live> live;  // none: ignored
+    Caller caller;
+    std::uint32_t verdict = 0;
+    std::uint8_t state = 0;  // counted as
+  };
+  struct IdOf {
+    const std::deque<Entry>* entries;
+    std::uint64_t operator()(std::uint32_t place) const { return (*entries)[place].id; }
+  };
+  struct PairOf {
+    const std::deque<Entry>* entries;
+    std::uint64_t operator()(std::uint32_t place) const { return (*entries)[place].pair; }
+  };
+  using Count = std::atomic<std::uint64_t>;
+
+  std::span<const Protocol* const> protocols() const override { return protocols_; }
+  void exchange(Connection& connection, const Exchange& exchange) override;
+  void malformed(Connection& connection, std::string_view reason) override;
+  void activity(Connection& connection, std::optional<Activity> activity) override;
+  void wish(Connection& connection, sonde_socket_direction direction, std::uint64_t wish) override;
+
+  Live& live_of(const Connection& connection) { return *entries_[connection.place()].live; }
+  const Service* service_at(std::optional<std::uint32_t> place);
+  void refuse(const sonde_socket_opened& record);
+  void remove(std::uint32_t place);
+  void after_record(std::uint32_t place);
+  void count_as(Entry& entry, std::uint8_t state);
+  void add_counts(const Stream::Counts& counts);
+  void budget_lines();
+
+  Verdicts& verdicts_;
+  std::function<void(std::chrono::nanoseconds)> wake_in_;
+  std::span<const Protocol* const> protocols_;
+  std::size_t max_connections_;
+  std::size_t max_lines_;
+  metrics::SeriesStore store_;
+  SeriesRecorder recorder_;
+  ServiceBook services_;
+  DecodeErrors errors_;
+  std::function<void(const Observed&)> observer_;
+
+  std::deque<Entry> entries_;
+  std::vector<std::uint32_t> free_;
+  SocketIndex<IdOf> by_id_;
+  SocketIndex<PairOf> by_pair_;
+  std::size_t size_ = 0;
+  std::vector<std::uint32_t> waiting_;
+  std::vector<std::uint32_t> swept_;
+
+  static constexpr std::size_t kStates = 64;
+  std::array<Count, kStates> states_{};
+  Count records_ = 0;
+  Count exchanges_ = 0;
+  Count malformed_ = 0;
+  Count unknown_ = 0;
+  Count overflow_ = 0;
+  Count lost_bytes_ = 0;
+  Count duplicates_ = 0;
+};
+
+// sonde_connections and sonde_decode_errors_total; those of each protocol are its own.
+std::span<const metrics::Desc> connection_metrics();
+
+}  // namespace sonde::protocols

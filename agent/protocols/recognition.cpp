@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/protocols/recognition.hpp"
+
+#include <algorithm>
+
+namespace sonde::protocols {
+
+namespace {
+
+// So many items without a yes, and the role that nobody expected may have it.
+constexpr std::size_t kEnough = 8;
+
+}  // namespace
+
+void Recognition::keep(std::uint8_t kernel_direction, const Item& item)
+{
+  auto& bytes = bytes_.at(kernel_direction);
+  auto& unbroken = unbroken_.at(kernel_direction);
+  if (item.kind == Item::Kind::kHole && bytes.empty() && !unbroken)
+    from_start_ = false;
+  else if (item.kind == Item::Kind::kHole && !unbroken)
+    unbroken = bytes.size();
+
+  Item kept = item;
+  const auto offset = static_cast<std::uint32_t>(bytes.size());
+  if (item.kind == Item::Kind::kBytes) {
+    const auto taken = item.bytes.substr(0, kMaxBytes - std::min(kMaxBytes, bytes.size()));
+    kept.length = taken.size();
+    bytes += taken;
+    kept.bytes = {};
+  }
+  if (items_.size() < kMaxItems)
+    items_.push_back({kept, kernel_direction, offset});
+  if (kept.length < item.length && items_.size() < kMaxItems) {
+    if (!unbroken)
+      unbroken = bytes.size();
+    items_.push_back(
+        {{.kind = Item::Kind::kHole, .time_ns = item.time_ns, .length = item.length - kept.length},
+         kernel_direction,
+         0});
+  }
+}
+
+bool Recognition::full() const
+{
+  return items_.size() >= kMaxItems ||
+         std::ranges::any_of(bytes_, [](const auto& bytes) { return bytes.size() >= kMaxBytes; }) ||
+         std::ranges::any_of(unbroken_, [](const auto& end) { return end.has_value(); });
+}
+
+Match Recognition::ask(std::span<const Protocol* const> protocols, Role role, Answer& answer) const
+{
+  const auto head = [&](Direction direction) {
+    const auto at = kernel_direction_of(role, direction);
+    return std::string_view(bytes_[at]).substr(0, unbroken_[at].value_or(std::string::npos));
+  };
+  const Heads heads{.to_server = head(Direction::kToServer),
+                    .to_client = head(Direction::kToClient),
+                    .from_start = from_start_};
+  auto best = Match::kNo;
+  for (const auto* protocol : protocols) {
+    const auto match = protocol->recognise(heads);
+    if (match == Match::kYes) {
+      answer = {.match = match, .protocol = protocol, .role = role};
+      return match;
+    }
+    if (match == Match::kNeedMore)
+      best = match;
+  }
+  return best;
+}
+
+Recognition::Answer Recognition::ask(std::span<const Protocol* const> protocols,
+                                     std::optional<Role> hint) const
+{
+  Answer answer;
+  // Without a hint the one that spoke first is taken for the client.
+  const auto spoke = std::ranges::find(
+      items_, Item::Kind::kBytes, [](const Kept& kept) { return kept.item.kind; });
+  if (spoke == items_.end())
+    return items_.size() < kMaxItems ? answer : Answer{.match = Match::kNo};
+  const auto first =
+      hint.value_or(spoke->direction == SONDE_SOCKET_SENT ? Role::kClient : Role::kServer);
+  const auto second = first == Role::kClient ? Role::kServer : Role::kClient;
+  const auto likely = ask(protocols, first, answer);
+  if (likely == Match::kYes)
+    return answer;
+  const auto unlikely = ask(protocols, second, answer);
+  const bool patient = likely == Match::kNeedMore && !full() && items_.size() < kEnough;
+  if (unlikely == Match::kYes && !patient)
+    return answer;
+  const bool open = likely == Match::kNeedMore || unlikely != Match::kNo;
+  return {.match = open && !full() ? Match::kNeedMore : Match::kNo};
+}
+
+}  // namespace sonde::protocols
