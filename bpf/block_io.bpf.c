@@ -143,9 +143,7 @@ static __always_inline void count(const struct done *done, __u64 start, __u32 cp
 static __always_inline void flushed(struct done *done)
 {
 	struct request *rq = request__flushed_for(done->rq);
-	struct sonde_block_io_set *set;
-	__u64 key = (__u64)rq;
-	int way;
+	struct place place;
 
 	done->operation = SONDE_BLOCK_IO_FLUSH;
 	done->last = true;
@@ -153,14 +151,10 @@ static __always_inline void flushed(struct done *done)
 	done->slot = SONDE_SLOT_KERNEL;
 	if (!rq)
 		return;
-	if (!by_start)
-		key = (__u64)BPF_CORE_READ(rq, biotail);
-	set = submitted__set(key);
-	way = set ? submitted__find(set, key) : -1;
-	if (way < 0 || !set)
-		return;
-	done->owner = set->owner[way & (SONDE_BLOCK_IO_WAYS - 1)];
-	done->slot = SONDE_BLOCK_IO_SLOT(done->owner);
+	done->owner =
+		submitted__owner(&place, by_start ? (__u64)rq : (__u64)BPF_CORE_READ(rq, biotail));
+	if (done->owner)
+		done->slot = SONDE_BLOCK_IO_SLOT(done->owner);
 }
 
 static __always_inline int completed(struct request *rq, __u32 bytes, __u32 cpu, const bool plain)
@@ -211,27 +205,58 @@ int BPF_PROG(block_rq_complete, struct request *rq, int error, unsigned int byte
 	return 0;
 }
 
-/* An interrupt that completes a request while the program above runs passes it by: the kernel runs
- * no such program within itself. Then this one counts it. */
+/* Counted already it is not under way any more, if its submitter was known. */
+static __always_inline bool was_missed(struct request *rq, __u32 bytes)
+{
+	struct place place;
+	__u64 owner = submitted__owner(&place, (__u64)rq);
+
+	return owner && request__is_accounted(rq) && request__is_last(rq, bytes) &&
+	       SONDE_BLOCK_IO_START(owner) == (by_start ? 0 : request__start(rq) & 0xffff);
+}
+
+/* An interrupt, or from 7.0 on another task, may complete a request while the program above runs:
+ * that one passes it by, because the kernel runs no program within itself. Then this one counts it.
+ */
 SEC("tp_btf/block_rq_complete")
 int BPF_PROG(block_rq_complete_nested, struct request *rq, int error, unsigned int bytes)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	struct sonde_block_io_cpu *here = bpf_map_lookup_elem(&block_io_cpu_rows, &cpu);
 
-	if (!here || !here->inside || here->request == (__u64)rq)
+	if (!here)
+		return 0;
+	if (here->inside ? here->request == (__u64)rq : !was_missed(rq, bytes))
 		return 0;
 	__sync_fetch_and_add(&here->nested, 1);
 	return completed(rq, bytes, alone ? no_cpu : cpu, false);
 }
 
+/* `again`: the second program, for what passed the first one by. To note the same submitter twice
+ * does no harm. */
+static __always_inline int submitted(__u64 key, const bool again, const bool cas)
+{
+	struct place place;
+	__u64 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	if (again && SONDE_BLOCK_IO_TGID(submitted__owner(&place, key)) == tgid)
+		return 0;
+	submitted__put(key, 0, false, cas);
+	if (from_issue)
+		stamps__put(key, 0, false, false);
+	return 0;
+}
+
 SEC("tp_btf/block_io_start")
 int BPF_PROG(block_io_start, struct request *rq)
 {
-	submitted__put((__u64)rq, 0, false, true);
-	if (from_issue)
-		stamps__put((__u64)rq, 0, false, false);
-	return 0;
+	return submitted((__u64)rq, false, true);
+}
+
+SEC("tp_btf/block_io_start")
+int BPF_PROG(block_io_start_again, struct request *rq)
+{
+	return submitted((__u64)rq, true, true);
 }
 
 static __always_inline int inserted(struct request *rq, const bool issued)
@@ -246,14 +271,9 @@ static __always_inline int inserted(struct request *rq, const bool issued)
 	return 0;
 }
 
-static __always_inline int got_request(struct bio *bio)
+static __always_inline int got_request(struct bio *bio, const bool again)
 {
-	if (!(bio->bi_opf & SONDE_FLUSH_TYPE))
-		return 0;
-	submitted__put((__u64)bio, 0, false, false);
-	if (from_issue)
-		stamps__put((__u64)bio, 0, false, false);
-	return 0;
+	return bio->bi_opf & SONDE_FLUSH_TYPE ? submitted((__u64)bio, again, false) : 0;
 }
 
 SEC("tp_btf/block_rq_insert")
@@ -271,7 +291,25 @@ int BPF_PROG(block_rq_issue, struct request *rq)
 SEC("tp_btf/block_getrq")
 int BPF_PROG(block_getrq, struct bio *bio)
 {
-	return got_request(bio);
+	return got_request(bio, false);
+}
+
+SEC("tp_btf/block_rq_insert")
+int BPF_PROG(block_rq_insert_again, struct request *rq)
+{
+	return inserted(rq, false);
+}
+
+SEC("tp_btf/block_rq_issue")
+int BPF_PROG(block_rq_issue_again, struct request *rq)
+{
+	return inserted(rq, true);
+}
+
+SEC("tp_btf/block_getrq")
+int BPF_PROG(block_getrq_again, struct bio *bio)
+{
+	return got_request(bio, true);
 }
 
 /* a54895fa057c "block: remove the request_queue to argument request based tracepoints", 5.11, also
@@ -291,5 +329,5 @@ int BPF_PROG(block_rq_issue_before_5_11, struct request_queue *queue, struct req
 SEC("tp_btf/block_getrq")
 int BPF_PROG(block_getrq_before_5_11, struct request_queue *queue, struct bio *bio)
 {
-	return got_request(bio);
+	return got_request(bio, false);
 }

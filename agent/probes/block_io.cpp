@@ -134,8 +134,7 @@ Result<> BlockIo::attach()
     if (!bpf_program__autoload(program))
       continue;
     const bool completes = program == skeleton_->progs.block_rq_complete;
-    // The second program of the same hook speaks only when it cannot be attached.
-    if (program == skeleton_->progs.block_rq_complete_nested) {
+    if (is_second(bpf_program__name(program))) {
       if (auto link = bpf::Link::attach(program))
         links_.push_back(*std::move(link));
       continue;

@@ -56,6 +56,8 @@ Result<Choice> choose(const Settings& settings, const bpf::Features& kernel)
   choice.from_issue = SONDE_TRY(choose_from_issue(settings.text("block_io.source"), kernel));
   // The guard came with 6.1 or 6.2 and in stable trees; this helper came with 6.2.
   choice.alone = kernel.has_function("bpf_cgrp_storage_get");
+  // 7.0 runs tracepoints under SRCU, whose fast kind came shortly before.
+  choice.preempted = kernel.has_function("init_srcu_struct_fast");
   // Before 6.11 the flags are not in the types, and 5.10 to 6.10 have the same values.
   const auto io_stat = enumerator(kernel.types(), "__RQF_IO_STAT");
   const auto flush_sequence = enumerator(kernel.types(), "__RQF_FLUSH_SEQ");
@@ -66,31 +68,34 @@ Result<Choice> choose(const Settings& settings, const bpf::Features& kernel)
   return choice;
 }
 
+bool is_second(std::string_view program)
+{
+  return program.ends_with("_nested") || program.ends_with("_again");
+}
+
 void select_programs(block_io_bpf& object, const Choice& choice, const bpf::Features& kernel)
 {
-  const auto pick = [&](const char* tracepoint,
-                        int arguments,
-                        bpf_program* now,
-                        bpf_program* before,
-                        bool wanted) {
-    const int has = kernel.tracepoint_arguments(tracepoint);
-    bpf_program__set_autoload(now, wanted && has == arguments);
-    bpf_program__set_autoload(before, wanted && has > arguments);
-  };
-  auto& programs = object.progs;
-  const bool inserts = !choice.by_start;
-  bpf_program__set_autoload(programs.block_io_start, choice.by_start);
-  pick("block_rq_insert",
-       1,
-       programs.block_rq_insert,
-       programs.block_rq_insert_before_5_11,
-       inserts);
-  pick("block_rq_issue",
-       1,
-       programs.block_rq_issue,
-       programs.block_rq_issue_before_5_11,
-       inserts || choice.from_issue);
-  pick("block_getrq", 1, programs.block_getrq, programs.block_getrq_before_5_11, inserts);
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, object.obj)
+  {
+    const std::string_view name = bpf_program__name(program);
+    const std::string_view tracepoint =
+        std::string_view(bpf_program__section_name(program)).substr(sizeof "tp_btf/" - 1);
+    bool wanted = true;
+    if (tracepoint == "block_io_start")
+      wanted = choice.by_start;
+    else if (tracepoint == "block_rq_issue")
+      wanted = !choice.by_start || choice.from_issue;
+    else if (tracepoint == "block_rq_insert" || tracepoint == "block_getrq")
+      wanted = !choice.by_start;
+    if (tracepoint == "block_rq_issue" || tracepoint == "block_rq_insert" ||
+        tracepoint == "block_getrq")
+      wanted =
+          wanted && name.ends_with("_before_5_11") == (kernel.tracepoint_arguments(tracepoint) > 1);
+    if (name.ends_with("_again"))
+      wanted = wanted && choice.preempted;
+    bpf_program__set_autoload(program, wanted && kernel.has_tracepoint(tracepoint));
+  }
 }
 
 std::string describe_completion(const Choice& choice)

@@ -13,9 +13,10 @@ const volatile bool by_start = true;
 /* Latency from when the request was issued, not from when it was made. */
 const volatile bool from_issue = false;
 
-/* Requests under way, hashed by address into sets of eight. A request is overwritten by the next
- * one at its address and cleared when it completes; one that finds its set full takes the place
- * of another, whose submitter is then unknown. Size: block_io.in_flight. */
+/* Requests under way, hashed by address into sets of eight. A request's place stays its own when it
+ * is done, for the next one at its address, until another one needs it; one that finds its set full
+ * of requests under way takes the place of one of them, whose submitter is then unknown. Size:
+ * block_io.in_flight. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE); /* aligned to cache lines */
@@ -41,6 +42,13 @@ struct {
 	__type(value, struct sonde_block_io_stamp);
 } block_io_stamps SEC(".maps");
 
+/* A place in the table. */
+struct place {
+	volatile struct sonde_block_io_set *set;
+	__u32 way; /* SONDE_BLOCK_IO_WAYS when the request has none */
+	__u32 home;
+};
+
 /* The verifier knows an address as a pointer and allows no arithmetic on it but this. */
 static __always_inline __u32 submitted__low_half(__u64 key)
 {
@@ -50,84 +58,104 @@ static __always_inline __u32 submitted__low_half(__u64 key)
 	return low;
 }
 
-static __always_inline struct sonde_block_io_set *submitted__set(__u64 key)
+static __always_inline bool submitted__find(struct place *place, __u64 key)
 {
-	__u32 index = sonde_block_io_set_of(submitted__low_half(key), set_shift);
+	__u32 hash = sonde_block_io_hash(submitted__low_half(key));
+	__u32 index = sonde_block_io_set_of(hash, set_shift);
+	volatile struct sonde_block_io_set *set = bpf_map_lookup_elem(&block_io_submitted, &index);
 
-	return bpf_map_lookup_elem(&block_io_submitted, &index);
+	place->set = set;
+	place->home = place->way = sonde_block_io_way_of(hash, set_shift);
+	if (!set)
+		return false;
+	if (set->request[place->home & (SONDE_BLOCK_IO_WAYS - 1)] == key)
+		return true;
+	for (place->way = 0; place->way < SONDE_BLOCK_IO_WAYS; place->way++)
+		if (set->request[place->way & (SONDE_BLOCK_IO_WAYS - 1)] == key)
+			break;
+	return true;
 }
 
-/* -1 when it is not there. */
-static __always_inline int submitted__find(const volatile struct sonde_block_io_set *set, __u64 key)
+/* Takes the place for `key` if it still holds `other`. Without compare-and-swap (before 5.12) two
+ * CPUs that reach for the same one within nanoseconds leave one request without a submitter. */
+static __always_inline bool submitted__take_place(volatile struct sonde_block_io_set *set,
+						  __u32 way, __u64 other, __u64 key, const bool cas)
 {
-#pragma unroll
-	for (int i = 0; i < SONDE_BLOCK_IO_WAYS; i++)
-		if (set->request[i] == key)
-			return i;
-	return -1;
+	volatile __u64 *request = &set->request[way & (SONDE_BLOCK_IO_WAYS - 1)];
+
+	if (cas)
+		return __sync_val_compare_and_swap(request, other, key) == other;
+	*request = key;
+	return true;
 }
 
-/* A place of its own. Without compare-and-swap (before 5.12) two CPUs that reach for the same free
- * place within nanoseconds leave one request without a submitter. */
-static __always_inline int submitted__claim(volatile struct sonde_block_io_set *set, __u64 key,
-					    const bool cas)
+/* A free place, at home first; else one of a request that is done. */
+static __always_inline __u32 submitted__claim(const struct place *place, __u64 key, const bool cas)
 {
-	__u32 other;
+	for (__u32 i = 0; i < SONDE_BLOCK_IO_WAYS; i++) {
+		__u32 way = (place->home + i) & (SONDE_BLOCK_IO_WAYS - 1);
 
-#pragma unroll
-	for (int i = 0; i < SONDE_BLOCK_IO_WAYS; i++) {
-		if (set->request[i])
-			continue;
-		if (!cas)
-			set->request[i] = key;
-		else if (__sync_val_compare_and_swap(&set->request[i], 0, key))
-			continue;
-		return i;
+		if (!place->set->request[way] &&
+		    submitted__take_place(place->set, way, 0, key, cas))
+			return way;
 	}
-	other = submitted__low_half(key) >> 8 & (SONDE_BLOCK_IO_WAYS - 1);
-	set->request[other] = key;
-	return other;
+	for (__u32 i = 0; i < SONDE_BLOCK_IO_WAYS; i++) {
+		__u32 way = (place->home + i) & (SONDE_BLOCK_IO_WAYS - 1);
+		__u64 other = place->set->request[way];
+
+		if (!(place->set->owner[way] & SONDE_BLOCK_IO_UNDER_WAY) &&
+		    submitted__take_place(place->set, way, other, key, cas))
+			return way;
+	}
+	place->set->request[place->home & (SONDE_BLOCK_IO_WAYS - 1)] = key;
+	return place->home;
 }
 
 /* The current task submits. `again` is set where the same submission may be seen more than once:
  * then the first one stands. `start` tells it from an earlier one at the same address. */
 static __always_inline void submitted__put(__u64 key, __u64 start, const bool again, const bool cas)
 {
-	volatile struct sonde_block_io_set *set = submitted__set(key);
 	__u64 tgid = bpf_get_current_pid_tgid() >> 32;
-	int way;
+	struct place place;
+	__u64 owner;
 
-	if (!set)
+	if (!submitted__find(&place, key))
 		return;
-	way = submitted__find(set, key);
-	if (way < 0)
-		way = submitted__claim(set, key, cas);
-	else if (again && SONDE_BLOCK_IO_START(set->owner[way & 7]) == (start & 0xffff))
-		return;
-	set->owner[way & (SONDE_BLOCK_IO_WAYS - 1)] =
-		tgid << 32 | (start & 0xffff) << 16 | service__slot(tgid);
+	if (place.way >= SONDE_BLOCK_IO_WAYS) {
+		place.way = submitted__claim(&place, key, cas);
+	} else if (again) {
+		owner = place.set->owner[place.way & (SONDE_BLOCK_IO_WAYS - 1)];
+		if ((owner & SONDE_BLOCK_IO_UNDER_WAY) &&
+		    SONDE_BLOCK_IO_START(owner) == (start & 0xffff))
+			return;
+	}
+	place.set->owner[place.way & (SONDE_BLOCK_IO_WAYS - 1)] =
+		tgid << 32 | (start & 0xffff) << 16 | SONDE_BLOCK_IO_UNDER_WAY |
+		service__slot(tgid);
+}
+
+/* What is known of a request under way, 0 when nothing. */
+static __always_inline __u64 submitted__owner(struct place *place, __u64 key)
+{
+	__u64 owner;
+
+	if (!submitted__find(place, key) || place->way >= SONDE_BLOCK_IO_WAYS)
+		return 0;
+	owner = place->set->owner[place->way & (SONDE_BLOCK_IO_WAYS - 1)];
+	return owner & SONDE_BLOCK_IO_UNDER_WAY ? owner : 0;
 }
 
 /* Whose it is; false when nobody is known. With `start` only if it was submitted then. */
 static __always_inline bool submitted__take(__u64 key, __u64 start, bool last, __u64 *to)
 {
-	volatile struct sonde_block_io_set *set = submitted__set(key);
-	__u64 owner;
-	int way;
+	struct place place;
+	__u64 owner = submitted__owner(&place, key);
 
-	if (!set)
-		return false;
-	way = submitted__find(set, key);
-	if (way < 0)
-		return false;
-	owner = set->owner[way & (SONDE_BLOCK_IO_WAYS - 1)];
-	if (SONDE_BLOCK_IO_START(owner) != (start & 0xffff))
+	if (!owner || SONDE_BLOCK_IO_START(owner) != (start & 0xffff))
 		return false;
 	*to = owner;
-	if (last)
-		set->request[way & (SONDE_BLOCK_IO_WAYS - 1)] = 0;
-	else
-		set->owner[way & (SONDE_BLOCK_IO_WAYS - 1)] = owner | SONDE_BLOCK_IO_PARTIAL;
+	place.set->owner[place.way & (SONDE_BLOCK_IO_WAYS - 1)] =
+		last ? 0 : owner | SONDE_BLOCK_IO_PARTIAL;
 	return true;
 }
 

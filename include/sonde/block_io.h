@@ -51,12 +51,13 @@ struct sonde_block_io_cpu {
 /* Requests under way with who submitted them, eight to a set. */
 #define SONDE_BLOCK_IO_WAYS 8
 struct sonde_block_io_set {
-	__u64 request[SONDE_BLOCK_IO_WAYS]; /* address; 0 when free */
+	__u64 request[SONDE_BLOCK_IO_WAYS]; /* address, also when it is done; 0 when free */
 	__u64 owner[SONDE_BLOCK_IO_WAYS];   /* slot, flags, low bits of its start, thread group */
 };
 
 #define SONDE_BLOCK_IO_SLOT(owner)  ((owner) & (SONDE_SLOTS - 1))
 #define SONDE_BLOCK_IO_PARTIAL	    (1ull << 8) /* a part of it is done already */
+#define SONDE_BLOCK_IO_UNDER_WAY    (1ull << 9)
 #define SONDE_BLOCK_IO_START(owner) ((owner) >> 16 & 0xffff)
 #define SONDE_BLOCK_IO_TGID(owner)  ((owner) >> 32)
 
@@ -76,11 +77,22 @@ SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_cpu) == 64, "a cache line");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_set) == 128, "two cache lines");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_stamp) == 16, "wire format");
 
-/* Index of the set a request may be in, from the low half of its address; `shift` is 32 less the
- * logarithm of the number of sets. */
-static inline __u32 sonde_block_io_set_of(__u32 request, __u32 shift)
+/* Spreads the low half of a request's address; its highest bits choose the set. */
+static inline __u32 sonde_block_io_hash(__u32 request)
 {
-	return request * 0x9e3779b1u >> (shift & 31);
+	return request * 0x9e3779b1u;
+}
+
+/* `shift` is 32 less the logarithm of the number of sets. */
+static inline __u32 sonde_block_io_set_of(__u32 hash, __u32 shift)
+{
+	return hash >> (shift & 31);
+}
+
+/* Where in its set a request is looked for first. */
+static inline __u32 sonde_block_io_way_of(__u32 hash, __u32 shift)
+{
+	return hash >> ((shift - 3) & 31) & (SONDE_BLOCK_IO_WAYS - 1);
 }
 
 /* First cell to look into for a disk. Minors come in steps of 1 (loop, NVMe) or 16 (sd, vd). */

@@ -18,7 +18,7 @@ TEST(BlockIoPlaces, RequestsOfATagSetSpreadEvenlyOverTheSets)
   for (const __u32 stride : {256U, 384U, 448U, 1024U}) {
     std::array<unsigned, 4096> used{};
     for (__u32 i = 0; i < 8192; ++i)
-      ++used.at(sonde_block_io_set_of(0x84a00000U + i * stride, kShift));
+      ++used.at(sonde_block_io_set_of(sonde_block_io_hash(0x84a00000U + i * stride), kShift));
     EXPECT_LE(*std::max_element(used.begin(), used.end()), SONDE_BLOCK_IO_WAYS) << stride;
   }
 }
