@@ -10,12 +10,11 @@
 #include <memory>
 #include <span>
 
-#include <bpf/libbpf.h>
-
 #include "sonde/abi.h"
 
 #include "agent/base/event_loop.hpp"
 #include "agent/base/result.hpp"
+#include "agent/bpf/ring.hpp"
 
 namespace sonde {
 
@@ -44,15 +43,11 @@ private:
   std::span<const std::byte> bytes_;
 };
 
-// Producers wake the loop when it sleeps and when the ring is half full; once awake it looks again
-// on a timer until it finds nothing, so an idle node costs nothing and a busy one no wake-up a
-// record.
 class Facts {
 public:
   using Handler = std::function<void(const FactRecord&)>;
 
   static Result<std::unique_ptr<Facts>> open(bpf::SharedMaps& maps, EventLoop& loop);
-  ~Facts();
 
   // One handler for each family and for all families' outliers.
   void subscribe(std::uint16_t family, Handler handler)
@@ -66,27 +61,18 @@ public:
   }
 
   // Handles all records that lie in the ring now; how many there were.
-  std::size_t drain();
+  std::size_t drain() { return ring_->drain(); }
 
   std::uint64_t malformed() const { return malformed_; }
 
 private:
-  explicit Facts(bpf::SharedMaps& maps) : maps_(maps) {}
-  void consume();
-  static int on_record(void* self, void* data, std::size_t size);
+  Facts() = default;
+  void on_record(void* data, std::size_t size);
 
-  struct Free {
-    void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
-  };
-
-  bpf::SharedMaps& maps_;
-  bool awake_ = false;
   std::array<Handler, SONDE_FAMILIES> handlers_;
   std::function<void(const sonde_outlier&)> outlier_;
   std::uint64_t malformed_ = 0;
-  std::unique_ptr<ring_buffer, Free> ring_;
-  EventLoop::Timer again_;
-  EventLoop::Watch watch_;
+  std::unique_ptr<bpf::Ring> ring_;
 };
 
 }  // namespace sonde

@@ -49,9 +49,16 @@ bool Features::has_struct(std::string_view name) const
   return btf_ && btf__find_by_name_kind(btf_.get(), std::string(name).c_str(), BTF_KIND_STRUCT) > 0;
 }
 
-bool Features::has_function(std::string_view name) const
+int Features::function_arguments(std::string_view name) const
 {
-  return btf_ && btf__find_by_name_kind(btf_.get(), std::string(name).c_str(), BTF_KIND_FUNC) > 0;
+  if (!btf_)
+    return -1;
+  const int id = btf__find_by_name_kind(btf_.get(), std::string(name).c_str(), BTF_KIND_FUNC);
+  if (id <= 0)
+    return -1;
+  const auto* prototype =
+      btf__type_by_id(btf_.get(), btf__type_by_id(btf_.get(), static_cast<__u32>(id))->type);
+  return prototype != nullptr && btf_is_func_proto(prototype) ? btf_vlen(prototype) : -1;
 }
 
 namespace {

@@ -27,7 +27,9 @@ public:
   int tracepoint_arguments(std::string_view name) const;
   bool has_struct(std::string_view name) const;
   bool has_field(std::string_view structure, std::string_view field) const;
-  bool has_function(std::string_view name) const;
+  bool has_function(std::string_view name) const { return function_arguments(name) >= 0; }
+  // Number of arguments of a kernel function; -1 without it.
+  int function_arguments(std::string_view name) const;
   // Loading fentry/fexit was tried on a function that every kernel has.
   bool has_fentry() const;
 

@@ -5,6 +5,9 @@
 #include <cstdarg>
 #include <cstdio>
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
 
 #include "agent/base/file.hpp"
 #include "agent/base/log.hpp"
@@ -74,6 +77,23 @@ Result<Link> Link::attach_iterator(const bpf_program* program, int map_fd)
   if (!link.link_)
     return fail(errno, std::string("attach ") + bpf_program__section_name(program));
   return link;
+}
+
+Result<> run_iterator(const Link& iterator)
+{
+  const UniqueFd fd(iterator ? bpf_iter_create(iterator.fd()) : -1);
+  if (!fd)
+    return fail(errno, "create iterator");
+  std::array<char, 4096> passed{};
+  // The kernel pauses after a million objects with EAGAIN.
+  for (int pauses = 0; pauses < 1000; ++pauses) {
+    const auto n = ::read(fd.get(), passed.data(), passed.size());
+    if (n == 0)
+      return {};
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+      return fail(errno, "read iterator");
+  }
+  return fail("the iterator does not end");
 }
 
 }  // namespace sonde::bpf

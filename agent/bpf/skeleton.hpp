@@ -73,4 +73,7 @@ private:
   std::unique_ptr<bpf_link, Destroy> link_;
 };
 
+// Runs an attached iterator to its end; what it writes is passed by.
+Result<> run_iterator(const Link& iterator);
+
 }  // namespace sonde::bpf

@@ -220,16 +220,8 @@ void RunQueue::find_tasks()
   if (!skeleton_->rodata->has_task_storage)
     return;
   const auto link = bpf::Link::attach_iterator(skeleton_->progs.run_queue_tasks, -1);
-  const UniqueFd iterator(link ? bpf_iter_create(link->fd()) : -1);
-  if (!iterator) {
-    hooks_.report(
-        "run_queue", "iter/task", false, link ? "create iterator" : link.error().message());
-    return;
-  }
-  std::array<char, 64> nothing{};
-  while (::read(iterator.get(), nothing.data(), nothing.size()) > 0) {
-  }
-  hooks_.report("run_queue", "iter/task", true);
+  const auto done = link ? bpf::run_iterator(*link) : Result<>(Failure(link.error()));
+  hooks_.report("run_queue", "iter/task", done.has_value(), done ? "" : done.error().message());
 }
 
 void RunQueue::collect(Scrape& scrape)

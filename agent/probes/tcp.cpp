@@ -103,8 +103,6 @@ public:
 
 private:
   void on_fact(const FactRecord& record);
-  // Runs an iterator to its end.
-  Result<> run(const bpf::Link& iterator) const;
   Result<> try_storage() const;
   void find_existing();
   void attach_live();
@@ -196,23 +194,6 @@ void Tcp::attach_live()
     look_ = *std::move(link);
 }
 
-Result<> Tcp::run(const bpf::Link& iterator) const
-{
-  const UniqueFd fd(iterator ? bpf_iter_create(iterator.fd()) : -1);
-  if (!fd)
-    return fail(errno, "create iterator");
-  std::array<char, 64> nothing{};
-  // The kernel pauses after a million objects with EAGAIN.
-  for (int pauses = 0; pauses < 1000; ++pauses) {
-    const auto n = ::read(fd.get(), nothing.data(), nothing.size());
-    if (n == 0)
-      return {};
-    if (n < 0 && errno != EAGAIN && errno != EINTR)
-      return fail(errno, "read iterator");
-  }
-  return fail("the iterator does not end");
-}
-
 // Listeners first: they tell the roles of the others.
 void Tcp::find_existing()
 {
@@ -221,7 +202,7 @@ void Tcp::find_existing()
         hash_ ? skeleton_->progs.tcp_find_connections_hash
               : skeleton_->progs.tcp_find_connections}) {
     const auto link = bpf::Link::attach_iterator(program, -1);
-    const auto done = link ? run(*link) : Result<>(Failure(link.error()));
+    const auto done = link ? bpf::run_iterator(*link) : Result<>(Failure(link.error()));
     host_.hooks.report("tcp",
                        "iter/task_file",
                        done.has_value(),
@@ -242,7 +223,7 @@ void Tcp::on_fact(const FactRecord& record)
 void Tcp::collect(Scrape& scrape)
 {
   std::memset(live_.data(), 0, live_.bytes());
-  const auto looked = run(look_);
+  const auto looked = bpf::run_iterator(look_);
   if (look_ && !looked)
     host_.hooks.report("tcp",
                        hash_ ? "iter/bpf_map_elem" : "iter/bpf_sk_storage_map",
@@ -285,7 +266,7 @@ std::uint64_t Tcp::events() const
 
 Result<> Tcp::self_check()
 {
-  return look_ ? in(run(look_), "tcp: look at open connections") : Result<>();
+  return look_ ? in(bpf::run_iterator(look_), "tcp: look at open connections") : Result<>();
 }
 
 // Leaves out what this kernel or this kind of storage has no use for, and says why.

@@ -66,7 +66,8 @@ struct sonde_socket_verdict {
 #define SONDE_SOCKET_HEAD_LIMIT 16384
 
 /* The first record of a socket. Positions count bytes modulo 2^32 from an origin of the socket's
- * own; the ones here are those before the call that is reported next. */
+ * own; the ones here are those of the first byte where `from_start`, otherwise those from which on
+ * something is known. */
 struct sonde_socket_opened {
 	struct sonde_record record;
 	__u64 socket; /* unique while the agent runs */
@@ -82,7 +83,7 @@ struct sonde_socket_opened {
 	__u8 remote[16];
 	__u8 role;	 /* enum sonde_socket_role */
 	__u8 transport;	 /* enum sonde_socket_transport */
-	__u8 from_start; /* no byte has passed in either direction before */
+	__u8 from_start; /* every byte since the first one will be reported */
 	__u8 padding;
 	__u64 peer; /* AF_UNIX: the id of the other end, 0 when it is not known yet */
 };
@@ -121,12 +122,26 @@ struct sonde_socket_closed {
 	__u32 unused;
 };
 
+enum sonde_socket_state {
+	SONDE_SOCKET_OLDER = 1,	 /* found at start: bytes may have passed before */
+	SONDE_SOCKET_CLOSED = 2, /* reported as closed */
+	SONDE_SOCKET_FRESH = 4,	 /* its establishment was seen */
+};
+
 /* What Sonde keeps of a socket in its storage. */
 struct sonde_socket {
 	__u64 id; /* 0 until it has been announced */
-	__u64 count[SONDE_SOCKET_DIRECTIONS]; /* positions where the kernel keeps none */
+	/* Positions: where the kernel keeps none the present ones, otherwise those of the first
+	 * bytes. */
+	__u64 count[SONDE_SOCKET_DIRECTIONS];
 	__u32 verdict;
-	__u32 closed;
+	__u32 state; /* enum sonde_socket_state */
+};
+
+/* A listening port: the hint to the role of what is connected there. */
+struct sonde_socket_port {
+	__u32 netns;
+	__u32 port;
 };
 
 /* Counters of the tap, one row a CPU. */

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/probes/socket_programs.hpp"
+
+#include "socket.skel.h"
+
+#include "agent/bpf/features.hpp"
+
+namespace sonde::socket {
+
+std::string_view describe(Source source)
+{
+  return source == Source::kTracepoints ? "tracepoints" : "functions";
+}
+
+Result<Source> choose_source(const std::string& wanted)
+{
+  const auto& kernel = bpf::Features::kernel();
+  if (!kernel.has_function("bpf_sk_storage_get_tracing") ||
+      !bpf::Features::has_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_loop))
+    return fail("this kernel has no socket storage (5.12) or no bpf_loop (5.17) for tracing "
+                "programs: requests are not seen");
+  const bool tracepoints =
+      kernel.has_tracepoint("sock_send_length") && kernel.has_tracepoint("sock_recv_length");
+  if (wanted == "tracepoints" || (wanted == "auto" && tracepoints))
+    return tracepoints ? Result<Source>(Source::kTracepoints)
+                       : fail("this kernel has no tracepoint sock_send_length (6.3)");
+  if (!kernel.has_fentry())
+    return fail(tracepoints ? "this kernel refuses fentry programs"
+                            : "this kernel has neither the tracepoint sock_send_length (6.3) nor "
+                              "fentry programs: requests are not seen");
+  return Source::kFunctions;
+}
+
+void choose_programs(socket_bpf& object, Source source)
+{
+  const auto& kernel = bpf::Features::kernel();
+  const bool functions = source == Source::kFunctions;
+  // The argument went away in 5.19: ec095263a965 "net: remove noblock parameter from recvmsg()".
+  const bool nonblock = kernel.function_arguments("tcp_recvmsg") == 6;
+  const auto& programs = object.progs;
+  bpf_program__set_autoload(programs.socket_sent, !functions);
+  bpf_program__set_autoload(programs.socket_received, !functions);
+  bpf_program__set_autoload(programs.socket_tcp_sent, functions);
+  bpf_program__set_autoload(programs.socket_tcp_received, functions);
+  object.rodata->flags_are_fifth = nonblock;
+  const bool mptcp = functions && kernel.has_function("mptcp_sendmsg");
+  bpf_program__set_autoload(programs.socket_mptcp_sent, mptcp);
+  bpf_program__set_autoload(programs.socket_mptcp_received, mptcp);
+  const bool local = functions && kernel.has_function("unix_stream_sendmsg");
+  bpf_program__set_autoload(programs.socket_unix_sent, local);
+  bpf_program__set_autoload(programs.socket_unix_received, local);
+}
+
+}  // namespace sonde::socket

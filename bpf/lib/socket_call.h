@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* One send or receive in the caller's memory: where its bytes lie, and records of them. */
+#pragma once
+
+#include "lib/socket_ring.h"
+
+#define SONDE_PF_KTHREAD   0x00200000
+#define SONDE_PF_IO_WORKER 0x00000010
+
+/* What is left of a call, advanced chunk by chunk. */
+struct socket_call {
+	__u64 socket;
+	__u64 base;  /* of the current run of bytes, in the caller's memory */
+	__u64 run;   /* its length */
+	__u64 iov;   /* the next struct iovec */
+	__u64 iovs;  /* how many are left */
+	__u32 position;
+	__u32 left;  /* bytes of the call from `position` on */
+	__u32 pass;  /* bytes to pass by before the next capture */
+	__u32 head;  /* bytes to capture before the rest is passed by */
+	__u32 tail;
+	__u32 tgid;
+	__u16 slot;
+	__u16 generation;
+	__u8 direction;
+	__u8 flags; /* of the next record */
+	__u16 padding;
+};
+
+static __always_inline void call__describe(struct socket_call *call, struct sonde_socket_bytes *to,
+					   __u32 covered, __u32 captured)
+{
+	to->socket = call->socket;
+	to->position = call->position;
+	to->covered = covered;
+	to->captured = captured;
+	to->direction = call->direction;
+	to->flags = call->flags;
+	to->tgid = call->tgid;
+	to->slot = call->slot;
+	to->generation = call->generation;
+	to->unused = 0;
+	call->flags &= ~SONDE_SOCKET_STARTS_CALL;
+}
+
+/* A record without bytes. */
+static __always_inline void call__cover(struct socket_call *call, __u32 covered)
+{
+	struct sonde_socket_bytes *to = socket__reserve(SONDE_KIND_SOCKET_BYTES, sizeof(*to));
+
+	if (!to)
+		return;
+	call__describe(call, to, covered, 0);
+	socket__submit(to);
+}
+
+/* A record with `length` bytes, at most `room`, a constant: a ring reserves constant sizes only.
+ * Bytes that cannot be read (the page went away) are covered, not captured. */
+static __always_inline void call__copy(struct socket_call *call, __u32 covered, __u64 length,
+				       const __u32 room)
+{
+	struct sonde_socket_bytes *to =
+		socket__reserve(SONDE_KIND_SOCKET_BYTES, sizeof(*to) + room);
+
+	if (!to)
+		return;
+	/* The compiler knows that it is, the verifier must see it. */
+	barrier_var(length);
+	if (length > room)
+		length = room;
+	call__describe(call, to, covered, length);
+	if (bpf_probe_read_user(to + 1, length, (void *)call->base)) {
+		to->captured = 0;
+		to->flags |= SONDE_SOCKET_UNREADABLE;
+		SOCKET_COUNT(faults);
+	}
+	socket__submit(to);
+}
+
+static __always_inline void call__emit(struct socket_call *call, __u32 covered, __u64 length)
+{
+	if (length <= 80)
+		call__copy(call, covered, length, 80);
+	else if (length <= 464)
+		call__copy(call, covered, length, 464);
+	else if (length <= 2000)
+		call__copy(call, covered, length, 2000);
+	else
+		call__copy(call, covered, length, SONDE_SOCKET_MAX_CHUNK);
+}
+
+static __always_inline void call__advance(struct socket_call *call, __u64 bytes)
+{
+	call->base += bytes;
+	call->run -= bytes;
+	call->left -= bytes;
+	call->position += bytes;
+}
+
+/* One step: the next iovec, a run passed by, or a record. Returns 1 at the end of the call. */
+static long call__step(__u32 index, struct socket_call *call)
+{
+	__u64 length, vector[2];
+	__u32 covered;
+
+	if (!call->left)
+		return 1;
+	if (!call->run) {
+		if (!call->iovs || bpf_probe_read_user(vector, sizeof(vector), (void *)call->iov)) {
+			call->flags |= SONDE_SOCKET_UNREADABLE;
+			call__cover(call, call->left);
+			return 1;
+		}
+		call->base = vector[0];
+		call->run = vector[1];
+		call->iov += sizeof(vector);
+		call->iovs--;
+		return 0;
+	}
+	length = call->run < call->left ? call->run : call->left;
+	if (call->pass) {
+		length = length < call->pass ? length : call->pass;
+		call->pass -= length;
+		call__advance(call, length);
+		return 0;
+	}
+	if (!call->head) {
+		/* The rest, or what lies before the tail, is covered by a record of its own. */
+		covered = call->tail && call->left > call->tail ? call->left - call->tail
+								 : call->left;
+		if (!call->tail) {
+			call__cover(call, covered);
+			return 1;
+		}
+		call->head = call->tail;
+		call->tail = 0;
+		if (covered == call->left)
+			return 0;
+		call__cover(call, covered);
+		call->pass = covered;
+		return 0;
+	}
+	length = length < call->head ? length : call->head;
+	length = length < SONDE_SOCKET_MAX_CHUNK ? length : SONDE_SOCKET_MAX_CHUNK;
+	call->head -= length;
+	covered = call->head || call->tail ? length : call->left;
+	call__emit(call, covered, length);
+	if (covered != length)
+		return 1;
+	call__advance(call, length);
+	return 0;
+}
+
+/* Two for each of 1,024 iovecs (UIO_MAXIOV), and those of the records. */
+#define SOCKET_STEPS 2200
+
+static __always_inline void call__report(struct socket_call *call)
+{
+	bpf_loop(SOCKET_STEPS, call__step, call, 0);
+}
+
+#if defined(__TARGET_ARCH_x86)
+enum { NR_READ = 0, NR_WRITE = 1, NR_READV = 19, NR_WRITEV = 20, NR_SENDTO = 44, NR_RECVFROM = 45,
+       NR_SENDMSG = 46, NR_RECVMSG = 47, NR_PREADV2 = 327, NR_PWRITEV2 = 328 };
+#else
+enum { NR_READ = 63, NR_WRITE = 64, NR_READV = 65, NR_WRITEV = 66, NR_SENDTO = 206,
+       NR_RECVFROM = 207, NR_SENDMSG = 211, NR_RECVMSG = 212, NR_PREADV2 = 286, NR_PWRITEV2 = 287 };
+#endif
+
+/* Where the running system call has its bytes; false for one that is not known to have any
+ * (sendfile, io_uring, 32-bit calls, workers). */
+static __always_inline bool call__locate(struct socket_call *call, struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	__u64 nr, second, third, header[2];
+
+	if (task->flags & SONDE_PF_IO_WORKER)
+		return false;
+#if defined(__TARGET_ARCH_x86)
+	if (task->thread_info.status & 2 /* TS_COMPAT */)
+		return false;
+	nr = regs->orig_ax;
+	second = regs->si;
+	third = regs->dx;
+#else
+	nr = regs->syscallno;
+	second = regs->regs[1];
+	third = regs->regs[2];
+#endif
+	switch (nr) {
+	case NR_READ:
+	case NR_WRITE:
+	case NR_SENDTO:
+	case NR_RECVFROM:
+		call->base = second;
+		call->run = call->left;
+		return true;
+	case NR_READV:
+	case NR_WRITEV:
+	case NR_PREADV2:
+	case NR_PWRITEV2:
+		call->iov = second;
+		call->iovs = third;
+		return true;
+	case NR_SENDMSG:
+	case NR_RECVMSG:
+		/* struct user_msghdr: msg_iov and msg_iovlen follow the name and its length. */
+		if (bpf_probe_read_user(header, sizeof(header), (void *)(second + 16)))
+			return false;
+		call->iov = header[0];
+		call->iovs = header[1];
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The tap's own ring and counters: bytes must not crowd out the facts of other families. */
+#pragma once
+
+#include "lib/rows.h"
+#include "sonde/socket.h"
+
+/* This family's number, set by the agent before it loads the object. */
+const volatile __u16 sonde_family = 0;
+
+/* Records of all sockets, in the order in which they were reserved; size: socket.ring-bytes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} socket_records SEC(".maps");
+
+/* Whether the agent looks again by itself; see lib/facts.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sonde_facts_reader);
+} socket_reader SEC(".maps");
+
+ROWS(socket_rows, 1, struct sonde_socket_row);
+
+static __always_inline struct sonde_socket_row *socket__row(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&socket_rows, &cpu);
+}
+
+/* A task's tap may be interrupted by the close of another socket on the same CPU. */
+#define SOCKET_COUNT(field)                                                                        \
+	do {                                                                                       \
+		struct sonde_socket_row *count_row = socket__row();                                \
+		if (count_row)                                                                     \
+			__sync_fetch_and_add(&count_row->field, 1);                                \
+	} while (0)
+
+static __always_inline void *socket__reserve(__u16 kind, __u32 size)
+{
+	struct sonde_record *record = bpf_ringbuf_reserve(&socket_records, size, 0);
+
+	if (!record) {
+		SOCKET_COUNT(lost_ring);
+		return NULL;
+	}
+	record->family = sonde_family;
+	record->kind = kind;
+	record->size = size;
+	record->cpu = bpf_get_smp_processor_id();
+	record->ktime_ns = bpf_ktime_get_ns();
+	return record;
+}
+
+static __always_inline void socket__submit(void *record)
+{
+	__u32 zero = 0;
+	struct sonde_facts_reader *reader = bpf_map_lookup_elem(&socket_reader, &zero);
+	bool wake = !reader || !*(volatile __u64 *)&reader->awake ||
+		    bpf_ringbuf_query(&socket_records, BPF_RB_AVAIL_DATA) >
+			    bpf_ringbuf_query(&socket_records, BPF_RB_RING_SIZE) / 4;
+
+	SOCKET_COUNT(records);
+	bpf_ringbuf_submit(record, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What passes through stream sockets: a record for each send and receive, as far as the agent wants
+ * it. Runs in the task that made the call, after it, so its bytes lie in the caller's memory. */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "lib/socket_call.h"
+#include "lib/socket_state.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define SONDE_MSG_PEEK 2
+
+static __always_inline __u64 wish_of(struct sonde_socket *socket, int direction)
+{
+	__u32 index = socket->verdict & (SONDE_SOCKET_VERDICTS - 1);
+	struct sonde_socket_verdict *verdict = bpf_map_lookup_elem(&socket_verdicts, &index);
+
+	if (!verdict || verdict->socket != socket->id)
+		return sonde_socket_wish(SONDE_SOCKET_HEAD, SONDE_SOCKET_HEAD_LIMIT, 0, false, 0);
+	return *(volatile __u64 *)&verdict->wish[direction & 1];
+}
+
+/* What of the call is captured: `pass` bytes are not, then `head`, and `tail` at its end. */
+static __always_inline bool choose(struct socket_call *call, __u64 wish)
+{
+	__u32 mode = wish >> 32 & 7, until = wish, limit = (wish >> 48) * 16;
+
+	if (mode == SONDE_SOCKET_IGNORE)
+		return false;
+	if (wish >> 35 & 1) {
+		/* Positions are modulo 2^32: what lies up to 2^31 behind has been passed. */
+		__s32 ahead = until - call->position;
+
+		if (ahead > 0 && (__u32)ahead > call->left)
+			return false;
+		call->pass = ahead > 0 ? ahead : 0;
+		if (call->pass == call->left)
+			call->pass = 0, mode = SONDE_SOCKET_SIZES;
+	}
+	if (mode == SONDE_SOCKET_FULL)
+		call->head = SONDE_SOCKET_MAX_CALL;
+	else if (mode != SONDE_SOCKET_SIZES)
+		call->head = limit ? limit : SONDE_SOCKET_HEAD_LIMIT;
+	if (mode == SONDE_SOCKET_HEAD_AND_TAIL)
+		call->tail = (wish >> 40 & 0xff) * 16;
+	return true;
+}
+
+static __always_inline int end_of_stream(struct sock *sk, struct socket_call *call, __u64 wish)
+{
+	if ((wish >> 32 & 7) == SONDE_SOCKET_IGNORE || !(sk->sk_shutdown & SONDE_RCV_SHUTDOWN))
+		return 0;
+	call->flags = SONDE_SOCKET_END;
+	call__cover(call, 0);
+	return 0;
+}
+
+/* `bytes` have been sent or received by the running task. */
+static __always_inline int passed(struct sock *sk, int bytes, int flags, const int direction)
+{
+	struct socket_call call = {.direction = direction, .flags = SONDE_SOCKET_STARTS_CALL};
+	struct task_struct *task = bpf_get_current_task_btf();
+	int transport = socket__transport(sk);
+	struct socket_place place = {};
+	struct sonde_socket *socket;
+	struct tcp_sock *tp;
+	__u32 role = 0;
+	__u64 wish;
+
+	if (transport < 0 || bytes < 0 || (flags & SONDE_MSG_PEEK) ||
+	    (bytes == 0 && direction == SONDE_SOCKET_SENT) || (task->flags & SONDE_PF_KTHREAD))
+		return 0;
+	SOCKET_COUNT(calls[direction]);
+	call.tgid = task->tgid;
+	call.slot = service__slot(call.tgid);
+	if (call.slot == SONDE_SLOT_AGENT)
+		return 0;
+	socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!socket) {
+		SOCKET_COUNT(no_storage);
+		return 0;
+	}
+	if (!socket->id)
+		role = socket__role(sk, transport);
+	tp = transport == SONDE_SOCKET_TCP ? bpf_skc_to_tcp_sock(sk) : NULL;
+	if (tp)
+		place__tcp(&place, socket, tp, sk, direction, bytes);
+	else
+		place__counted(&place, socket, direction, bytes);
+	if (!socket->id &&
+	    !socket__announce(sk, socket, &place, transport, role, call.tgid, call.slot))
+		return 0;
+	wish = wish_of(socket, direction);
+	call.socket = socket->id;
+	call.generation = service__generation(call.slot);
+	call.position = place.position;
+	call.left = bytes;
+	if (bytes == 0)
+		return end_of_stream(sk, &call, wish);
+	if (!choose(&call, wish))
+		return 0;
+	if (call.head && !call__locate(&call, task)) {
+		SOCKET_COUNT(unreadable);
+		call.flags |= SONDE_SOCKET_UNREADABLE;
+		call.head = call.tail = call.pass = 0;
+	}
+	if (!call.head && !call.pass) {
+		call__cover(&call, call.left);
+		return 0;
+	}
+	call__report(&call);
+	return 0;
+}
+
+/* The kernel closes in one step on a reset; an orderly close passes through the states named here,
+ * and which side began is in the first of them. */
+static __always_inline int changed(struct sock *sk, int from, int to)
+{
+	struct sonde_socket *socket;
+	struct sonde_socket_closed *closed;
+	__u32 how = SONDE_SOCKET_CLOSED_HERE;
+
+	if (to == BPF_TCP_LISTEN) {
+		struct sonde_socket_port port = {.port = sk->__sk_common.skc_num};
+		__u32 one = 1;
+
+		port.netns = sk->__sk_common.skc_net.net->ns.inum;
+		bpf_map_update_elem(&socket_ports, &port, &one, BPF_ANY);
+		return 0;
+	}
+	if (to == BPF_TCP_ESTABLISHED) {
+		int transport = socket__transport(sk);
+
+		if (transport >= 0)
+			socket__established(sk, transport);
+		return 0;
+	}
+	if (to == BPF_TCP_FIN_WAIT1 && sk->sk_shutdown != SONDE_SHUTDOWN_MASK)
+		return 0;
+	if (to != BPF_TCP_CLOSE && to != BPF_TCP_FIN_WAIT1 && to != BPF_TCP_LAST_ACK)
+		return 0;
+	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!socket || !socket->id || (socket->state & SONDE_SOCKET_CLOSED))
+		return 0;
+	if (to == BPF_TCP_LAST_ACK || from == BPF_TCP_LAST_ACK || from == BPF_TCP_CLOSE_WAIT)
+		how = SONDE_SOCKET_CLOSED_THERE;
+	if (sk->sk_err || (to == BPF_TCP_CLOSE &&
+			   (from == BPF_TCP_ESTABLISHED || from == BPF_TCP_CLOSE_WAIT)))
+		how = SONDE_SOCKET_CLOSED_RESET;
+	socket->state |= SONDE_SOCKET_CLOSED;
+	closed = socket__reserve(SONDE_KIND_SOCKET_CLOSED, sizeof(*closed));
+	if (!closed)
+		return 0;
+	closed->socket = socket->id;
+	closed->how = how;
+	closed->unused = 0;
+	socket__submit(closed);
+	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(socket_sent, struct sock *sk, int ret, int flags)
+{
+	return passed(sk, ret, flags, SONDE_SOCKET_SENT);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(socket_received, struct sock *sk, int ret, int flags)
+{
+	return passed(sk, ret, flags, SONDE_SOCKET_RECEIVED);
+}
+
+/* Twice: a soft interrupt that closes a socket while a task's change is looked at passes the first
+ * one by (tcp.bpf.c). */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(socket_changed, struct sock *sk, int from, int to)
+{
+	return changed(sk, from, to);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(socket_changed_within, struct sock *sk, int from, int to)
+{
+	return changed(sk, from, to);
+}
+
+/* Sockets that were there before: listeners give roles, and where the kernel keeps no positions the
+ * first bytes seen are not the first ones. */
+SEC("iter/task_file")
+int socket_find(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct sonde_socket *socket;
+	struct socket *found;
+	int transport;
+	struct sock *sk;
+
+	if (!ctx->task || !file)
+		return 0;
+	found = bpf_sock_from_file(file);
+	sk = found ? found->sk : NULL;
+	transport = sk ? socket__transport(sk) : -1;
+	if (transport < 0)
+		return 0;
+	if (sk->__sk_common.skc_state == BPF_TCP_LISTEN && transport != SONDE_SOCKET_UNIX)
+		return changed(sk, 0, BPF_TCP_LISTEN);
+	if (transport == SONDE_SOCKET_TCP)
+		return 0;
+	socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (socket && !socket->id)
+		socket->state |= SONDE_SOCKET_OLDER;
+	return 0;
+}
+
+/* The ids of the sockets that still exist: AF_UNIX has no event for the end of one. */
+SEC("iter/bpf_sk_storage_map")
+int socket_alive(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct sonde_socket *socket = ctx->value;
+
+	if (socket && socket->id)
+		bpf_seq_write(ctx->meta->seq, &socket->id, sizeof(socket->id));
+	return 0;
+}
+
+/* Before 6.3 there are no tracepoints of the lengths: the protocols' functions, at their ends. Their
+ * arguments change from kernel to kernel; the first ones and the flags are what matters. */
+const volatile bool flags_are_fifth = false;
+
+static __always_inline int returned(__u64 *ctx, struct sock *sk, const int direction)
+{
+	__u64 bytes = 0, flags = 0;
+
+	if (direction == SONDE_SOCKET_RECEIVED)
+		bpf_get_func_arg(ctx, flags_are_fifth ? 4 : 3, &flags);
+	bpf_get_func_ret(ctx, &bytes);
+	return passed(sk, (int)bytes, flags, direction);
+}
+
+SEC("fexit/tcp_sendmsg")
+int socket_tcp_sent(__u64 *ctx)
+{
+	return returned(ctx, (struct sock *)ctx[0], SONDE_SOCKET_SENT);
+}
+
+SEC("fexit/tcp_recvmsg")
+int socket_tcp_received(__u64 *ctx)
+{
+	return returned(ctx, (struct sock *)ctx[0], SONDE_SOCKET_RECEIVED);
+}
+
+SEC("fexit/mptcp_sendmsg")
+int socket_mptcp_sent(__u64 *ctx)
+{
+	return returned(ctx, (struct sock *)ctx[0], SONDE_SOCKET_SENT);
+}
+
+SEC("fexit/mptcp_recvmsg")
+int socket_mptcp_received(__u64 *ctx)
+{
+	return returned(ctx, (struct sock *)ctx[0], SONDE_SOCKET_RECEIVED);
+}
+
+SEC("fexit/unix_stream_sendmsg")
+int socket_unix_sent(__u64 *ctx)
+{
+	return returned(ctx, ((struct socket *)ctx[0])->sk, SONDE_SOCKET_SENT);
+}
+
+SEC("fexit/unix_stream_recvmsg")
+int BPF_PROG(socket_unix_received, struct socket *socket, struct msghdr *msg, size_t size,
+	     int flags, int ret)
+{
+	return passed(socket->sk, ret, flags, SONDE_SOCKET_RECEIVED);
+}
