@@ -7,6 +7,7 @@
 #include "agent/app/markdown.hpp"
 #include "agent/app/self_metrics.hpp"
 #include "agent/collectors/registry.hpp"
+#include "agent/protocols/protocol.hpp"
 
 namespace sonde::app {
 
@@ -30,7 +31,12 @@ std::vector<CatalogueSection> catalogue(std::span<const Family* const> families,
 
 std::vector<CatalogueSection> catalogue()
 {
-  return catalogue(families(), collectors(), scrape_metrics(), self_metrics());
+  auto sections = catalogue(families(), collectors(), scrape_metrics(), self_metrics());
+  // Behind the probe families: their metrics come from the socket tap.
+  auto at = sections.begin() + static_cast<std::ptrdiff_t>(families().size());
+  for (const auto* protocol : protocols::protocols())
+    at = sections.insert(at, {fmt::format("protocol {}", protocol->name), protocol->metrics}) + 1;
+  return sections;
 }
 
 std::string catalogue_text(std::span<const CatalogueSection> sections)

@@ -128,7 +128,6 @@ constexpr Rule kRules[] = {
     {"path.rootfs", accept_path},
     {"path.udev.data", accept_path},
     {"series.max", [](const Value& value) { return in_range(value, 1'000, 10'000'000); }},
-    {"facts.ring-bytes", accept_ring_bytes},
     {"outliers.keep", [](const Value& value) { return in_range(value, 1, 10'000); }},
     {"bpf.max-cpu-ratio", accept_cpu_ratio},
 };
@@ -248,6 +247,8 @@ Result<> accept_value(const Setting& setting, const Value& value)
   for (const auto& rule : kRules)
     if (rule.key == setting.key)
       return rule.accept(value);
+  if (setting.key.ends_with(".ring-bytes"))
+    return accept_ring_bytes(value);
   if (setting.key.ends_with("bounds")) {
     if (const auto* bounds = std::get_if<std::vector<std::chrono::nanoseconds>>(&value))
       return accept_bounds(*bounds);

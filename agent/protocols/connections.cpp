@@ -11,18 +11,6 @@ namespace {
 
 using metrics::Type;
 
-constexpr metrics::Desc kMetrics[] = {
-    {"sonde_connections",
-     Type::kGauge,
-     "Sockets that the tap follows, by the protocol they were recognised as; unknown: not yet, "
-     "ignored: as none.",
-     "protocol"},
-    {"sonde_decode_errors_total",
-     Type::kCounter,
-     "Messages on connections of a protocol that cannot be of it, by reason.",
-     "protocol reason"},
-};
-
 constexpr std::uint8_t kUnknown = 0;
 constexpr std::uint8_t kIgnored = 1;
 constexpr std::uint8_t kRecognised = 2;  // and the protocol's place in the table
@@ -63,9 +51,9 @@ struct Connections::Live final : PeerSource {
   {
     if (peer_known)
       return peer_name;
-    const auto place =
-        is_unix ? table.by_id_.find(peer_id) : table.by_pair_.find(addresses.swapped().key());
-    if (const auto* service = table.service_at(place)) {
+    const auto* service = is_unix ? table.service_at(table.by_id_.find(peer_id))
+                                  : table.service_of_pair(addresses.swapped().key());
+    if (service != nullptr) {
       peer_name = service->name;
       peer_known = true;
     } else if (peer_name.empty()) {
@@ -279,8 +267,11 @@ void Connections::remove(std::uint32_t place)
     recorder_.settle_levels(entry.live->raised);
   add(states_.at(entry.state), ~std::uint64_t{0});
   by_id_.erase(entry.id, place);
-  if (entry.pair != 0)
+  if (entry.pair != 0) {
     by_pair_.erase(entry.pair, place);
+    closed_[entry.pair % closed_.size()] = {
+        entry.pair, entry.live ? entry.live->connection.caller() : entry.caller};
+  }
   entry = {};
   free_.push_back(place);
   --size_;
@@ -316,6 +307,18 @@ const Service* Connections::service_at(std::optional<std::uint32_t> place)
     return nullptr;
   const auto& entry = entries_[*place];
   const auto& service = services_.of(entry.live ? entry.live->connection.caller() : entry.caller);
+  return service.slot == SONDE_SLOT_OTHER ? nullptr : &service;
+}
+
+// A server that answers and closes is gone before its client has read the answer.
+const Service* Connections::service_of_pair(std::uint64_t pair)
+{
+  if (const auto place = by_pair_.find(pair))
+    return service_at(place);
+  const auto& closed = closed_[pair % closed_.size()];
+  if (closed.pair != pair)
+    return nullptr;
+  const auto& service = services_.of(closed.caller);
   return service.slot == SONDE_SLOT_OTHER ? nullptr : &service;
 }
 
@@ -360,7 +363,7 @@ void Connections::wish(Connection& connection, sonde_socket_direction direction,
 void Connections::collect(Scrape& scrape)
 {
   store_.render(scrape.out);
-  scrape.out.begin(kMetrics[0]);
+  scrape.out.begin(kConnectionMetrics[0]);
   const auto sample = [&](std::string_view name, std::size_t state) {
     scrape.out.sample({metrics::label_block({{"protocol", name}})},
                       states_.at(state).load(std::memory_order_relaxed));
@@ -369,7 +372,7 @@ void Connections::collect(Scrape& scrape)
   sample("ignored", kIgnored);
   for (std::size_t i = 0; i < protocols_.size(); ++i)
     sample(protocols_[i]->name, i + kRecognised);
-  scrape.out.begin(kMetrics[1]);
+  scrape.out.begin(kConnectionMetrics[1]);
   errors_.render(scrape.out);
 }
 
@@ -383,11 +386,6 @@ Connections::Counts Connections::counts() const
           .overflow = now(overflow_),
           .lost_bytes = now(lost_bytes_),
           .duplicates = now(duplicates_)};
-}
-
-std::span<const metrics::Desc> connection_metrics()
-{
-  return kMetrics;
 }
 
 }  // namespace sonde::protocols

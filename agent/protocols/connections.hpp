@@ -132,6 +132,7 @@ private:
 
   Live& live_of(const Connection& connection) { return *entries_[connection.place()].live; }
   const Service* service_at(std::optional<std::uint32_t> place);
+  const Service* service_of_pair(std::uint64_t pair);
   void refuse(const sonde_socket_opened& record);
   void remove(std::uint32_t place);
   void after_record(std::uint32_t place);
@@ -154,6 +155,12 @@ private:
   std::vector<std::uint32_t> free_;
   SocketIndex<IdOf> by_id_;
   SocketIndex<PairOf> by_pair_;
+  // The last ones that closed, by their pair; a later one takes the place of an earlier one.
+  struct Closed {
+    std::uint64_t pair = 0;
+    Caller caller;
+  };
+  std::array<Closed, 1024> closed_{};
   std::size_t size_ = 0;
   std::vector<std::uint32_t> waiting_;
   std::vector<std::uint32_t> swept_;
@@ -169,7 +176,17 @@ private:
   Count duplicates_ = 0;
 };
 
-// sonde_connections and sonde_decode_errors_total; those of each protocol are its own.
-std::span<const metrics::Desc> connection_metrics();
+// Those of each protocol are its own.
+inline constexpr metrics::Desc kConnectionMetrics[] = {
+    {"sonde_connections",
+     metrics::Type::kGauge,
+     "Sockets that the tap follows, by the protocol they were recognised as; unknown: not yet, "
+     "ignored: as none.",
+     "protocol"},
+    {"sonde_decode_errors_total",
+     metrics::Type::kCounter,
+     "Messages on connections of a protocol that cannot be of it, by reason.",
+     "protocol reason"},
+};
 
 }  // namespace sonde::protocols

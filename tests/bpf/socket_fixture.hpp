@@ -182,6 +182,14 @@ inline void converse(Pair pair, Call call, std::size_t size, unsigned seed)
   ::close(pair.server);
 }
 
+// Whether the kernel has what a source needs: known from its types, not from what starts.
+inline bool kernel_has(std::string_view source)
+{
+  const auto& kernel = bpf::Features::kernel();
+  return source == "tracepoints" ? kernel.has_tracepoint("sock_send_length")
+                                 : kernel.has_fentry() && kernel.has_function("bpf_loop");
+}
+
 struct Case {
   const char* source;
   Call call;
@@ -191,10 +199,7 @@ class SocketRecords : public ::testing::TestWithParam<Case> {
 protected:
   void SetUp() override
   {
-    const auto& kernel = bpf::Features::kernel();
-    const bool tracepoints = std::string_view(GetParam().source) == "tracepoints";
-    if (tracepoints ? !kernel.has_tracepoint("sock_send_length")
-                    : !kernel.has_fentry() || !kernel.has_function("bpf_loop"))
+    if (!kernel_has(GetParam().source))
       GTEST_SKIP() << "this kernel has no such hooks";
     auto started = SocketTap::start(node_, GetParam().source);
     ASSERT_TRUE(started) << started.error().message();

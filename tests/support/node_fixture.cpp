@@ -7,6 +7,7 @@
 #include <future>
 #include <unistd.h>
 
+#include "agent/app/declarations.hpp"
 #include "agent/base/text.hpp"
 #include "agent/bpf/skeleton.hpp"
 #include "agent/metrics/labels.hpp"
@@ -26,17 +27,9 @@ T must(Result<T> result)
   return *std::move(result);
 }
 
-std::vector<std::span<const Setting>> setting_tables()
-{
-  std::vector<std::span<const Setting>> tables = {service_settings()};
-  for (const auto* family : families())
-    tables.push_back(family->settings);
-  return tables;
-}
-
 const Setting* find_setting(std::string_view key)
 {
-  for (const auto table : setting_tables())
+  for (const auto table : app::declarations().tables())
     for (const auto& setting : table)
       if (setting.key == key)
         return &setting;
@@ -140,7 +133,7 @@ NodeFixture::NodeFixture(const MakeServices& make, std::uint32_t ring_bytes)
     : loop_(must(EventLoop::create())),
       maps_(must(bpf::SharedMaps::create(read_pid_max(), ring_bytes))),
       facts_(must(Facts::open(*maps_, *loop_))),
-      settings_(must(Settings::defaults(setting_tables())))
+      settings_(must(app::declarations().settings({}, {})))
 {
   bpf::capture_messages();
   services_ = make ? make(*this) : std::make_unique<FixedServices>(*maps_);

@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "sonde/socket.h"
+#include "tests/support/node_fixture.hpp"
 
 #include "agent/base/result.hpp"
-#include "tests/support/node_fixture.hpp"
 
 namespace sonde::testing {
 

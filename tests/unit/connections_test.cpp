@@ -98,6 +98,24 @@ TEST(Connections, NamesThePeerByItsAddressUntilItsSocketShowsUp)
   EXPECT_EQ(tap.value(R"(line_client_requests_total{service="api",peer="db",target="x"})"), "1");
 }
 
+TEST(Connections, NamesAPeerThatClosedBeforeItsAnswerWasRead)
+{
+  Tap tap;
+  tap.services.set(5, 1, "api");
+  tap.services.set(6, 1, "db");
+  tap.services.put(10, 5);
+  tap.services.put(11, 6);
+  Socket client(1, kClient, 10);
+  client.between(1, 40'000, 2, 5432);
+  tap.open(client);
+  Socket server(2, kServer, 11);
+  server.between(2, 5432, 1, 40'000);
+  tap.open(server);
+  tap.close(server, SONDE_SOCKET_CLOSED_HERE);
+  ask(tap, client, "x");
+  EXPECT_EQ(tap.value(R"(line_client_requests_total{service="api",peer="db",target="x"})"), "1");
+}
+
 TEST(Connections, KeepsLoopbacksOfDifferentNamespacesApart)
 {
   Tap tap;

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads bpf/socket.bpf.c: what passes through stream sockets goes to the connections, which make
+// exchanges and their metrics of it.
+#include "sonde/socket.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <unordered_set>
+
+#include <bpf/bpf.h>
+
+#include "socket.skel.h"
+
+#include "agent/base/clock.hpp"
+#include "agent/bpf/features.hpp"
+#include "agent/bpf/ring.hpp"
+#include "agent/bpf/shared_maps.hpp"
+#include "agent/bpf/skeleton.hpp"
+#include "agent/probes/loading.hpp"
+#include "agent/probes/probe.hpp"
+#include "agent/probes/socket_programs.hpp"
+#include "agent/protocols/connections.hpp"
+#include "agent/protocols/service_routes.hpp"
+
+namespace sonde::socket {
+
+namespace {
+
+constexpr Setting kSettings[] = {
+    {"socket.source",
+     SettingKind::kText,
+     "auto",
+     "how sends and receives are seen: tracepoints (of their lengths, 6.3 and newer), functions "
+     "(ends of the protocols' own, kernels with fentry), or auto",
+     "auto tracepoints functions"},
+    {"socket.ring-bytes",
+     SettingKind::kInteger,
+     "8Mi",
+     "ring for what is captured, a power of two; what finds it full is lost and counted"},
+    {"http.routes",
+     SettingKind::kTexts,
+     "",
+     "templates of paths, the first that matches is the label: /users/{id}, /static/*; other "
+     "paths get one that is learned"},
+};
+
+// How often AF_UNIX sockets are looked for that no longer exist.
+constexpr auto kLookForEnded = std::chrono::seconds(5);
+
+// The array of verdicts, written through mmap: one store for each change of mind.
+class MappedVerdicts : public protocols::Verdicts {
+public:
+  explicit MappedVerdicts(bpf::Mapping memory) : memory_(std::move(memory)) {}
+
+  void set(std::uint32_t index,
+           std::uint64_t socket,
+           sonde_socket_direction direction,
+           std::uint64_t wish) override
+  {
+    auto& verdict =
+        static_cast<volatile sonde_socket_verdict*>(memory_.data())[index % SONDE_SOCKET_VERDICTS];
+    if (verdict.socket != socket) {
+      verdict.socket = 0;
+      for (auto& old : verdict.wish)
+        old = sonde_socket_wish(SONDE_SOCKET_HEAD, SONDE_SOCKET_HEAD_LIMIT, 0, false, 0);
+    }
+    verdict.wish[direction] = wish;
+    std::atomic_thread_fence(std::memory_order_release);
+    verdict.socket = socket;
+  }
+
+private:
+  bpf::Mapping memory_;
+};
+
+using Skeleton = bpf::Skeleton<socket_bpf>;
+
+class Socket : public Probe {
+public:
+  Socket(Host& host, Skeleton skeleton)
+      : host_(host), skeleton_(std::move(skeleton)), loaded_(host.hooks, skeleton_->obj)
+  {
+  }
+
+  Result<> connect();
+  Result<> attach(Source source);
+
+  void collect(Scrape& scrape) override { connections_->collect(scrape); }
+  std::uint64_t events() const override;
+  std::vector<Loss> losses() const override;
+  Result<> self_check() override;
+
+private:
+  void on_record(void* data, std::size_t size);
+  void say_awake(bool awake);
+  void find_existing();
+  void find_ended();
+  sonde_socket_row counters() const { return bpf::sum_rows(rows_, 0); }
+
+  Host host_;
+  Skeleton skeleton_;
+  LoadedObject loaded_;
+  bpf::Rows<sonde_socket_row> rows_;
+  bpf::Mapping reader_;
+  std::unique_ptr<MappedVerdicts> verdicts_;
+  std::unique_ptr<protocols::ServiceRoutes> routes_;
+  std::unique_ptr<protocols::Connections> connections_;
+  std::unordered_set<std::uint64_t> unix_sockets_;  // announced and not known to have ended
+  EventLoop::Timer sweep_;
+  EventLoop::Timer ended_;
+  bpf::Link alive_;
+  std::unique_ptr<bpf::Ring> ring_;
+  std::vector<bpf::Link> links_;
+};
+
+Result<> Socket::connect()
+{
+  rows_ = SONDE_TRY(bpf::Rows<sonde_socket_row>::create(
+      bpf_map__fd(skeleton_->maps.socket_rows), host_.maps.cpus(), 1));
+  reader_ = SONDE_TRY(bpf::Mapping::create(
+      bpf_map__fd(skeleton_->maps.socket_reader), sizeof(sonde_facts_reader), true));
+  verdicts_ = std::make_unique<MappedVerdicts>(
+      SONDE_TRY(bpf::Mapping::create(bpf_map__fd(skeleton_->maps.socket_verdicts),
+                                     sizeof(sonde_socket_verdict) * SONDE_SOCKET_VERDICTS,
+                                     true)));
+  sweep_ = SONDE_TRY(host_.loop.timer([this] { connections_->sweep(monotonic_ns()); }));
+  routes_ = std::make_unique<protocols::ServiceRoutes>(host_.settings.texts("http.routes"));
+  connections_ = std::make_unique<protocols::Connections>(
+      host_.services,
+      *verdicts_,
+      *routes_,
+      SONDE_TRY(protocols::Connections::options(host_.settings)),
+      [this](std::chrono::nanoseconds delay) { sweep_.arm_once(delay); });
+  ring_ = SONDE_TRY(bpf::Ring::open(
+      bpf_map__fd(skeleton_->maps.socket_records),
+      host_.loop,
+      [this](void* data, std::size_t size) { on_record(data, size); },
+      [this](bool awake) { say_awake(awake); }));
+  return {};
+}
+
+void Socket::say_awake(bool awake)
+{
+  auto* reader = static_cast<volatile sonde_facts_reader*>(reader_.data());
+  reader->awake = awake ? 1 : 0;
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+Result<> Socket::attach(Source source)
+{
+  bool sends = false;
+  bool receives = false;
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, skeleton_->obj)
+  {
+    const std::string_view section = bpf_program__section_name(program);
+    if (!bpf_program__autoload(program) || section.starts_with("iter/"))
+      continue;
+    auto link = attach_and_report(host_, "socket", program);
+    const std::string_view name = bpf_program__name(program);
+    sends = sends || (link && name.ends_with("_sent"));
+    receives = receives || (link && name.contains("_received"));
+    if (link)
+      links_.push_back(std::move(link));
+  }
+  if (!sends || !receives)
+    return fail(std::string("attach the taps of ") + std::string(describe(source)) +
+                ": see sonde_probe_up{probe=\"socket\"}");
+  find_existing();
+  auto alive = bpf::Link::attach_iterator(skeleton_->progs.socket_alive,
+                                          bpf_map__fd(skeleton_->maps.sockets));
+  host_.hooks.report("socket",
+                     "iter/bpf_sk_storage_map",
+                     alive.has_value(),
+                     alive ? "" : alive.error().message() + ": AF_UNIX sockets end by themselves");
+  if (alive)
+    alive_ = *std::move(alive);
+  ended_ = SONDE_TRY(host_.loop.timer([this] { find_ended(); }));
+  ended_.arm_every(kLookForEnded);
+  return {};
+}
+
+void Socket::on_record(void* data, std::size_t size)
+{
+  const std::span bytes(static_cast<const std::byte*>(data), size);
+  connections_->record(bytes);
+  const auto& head = *static_cast<const sonde_record*>(data);
+  if (head.kind != SONDE_KIND_SOCKET_OPENED || size < sizeof(sonde_socket_opened))
+    return;
+  if (const auto& opened = *static_cast<const sonde_socket_opened*>(data);
+      opened.transport == SONDE_SOCKET_UNIX)
+    unix_sockets_.insert(opened.socket);
+}
+
+// Gives roles and marks what is older than the tap.
+void Socket::find_existing()
+{
+  const auto link = bpf::Link::attach_iterator(skeleton_->progs.socket_find, -1);
+  const auto done = link ? bpf::run_iterator(*link) : Result<>(Failure(link.error()));
+  host_.hooks.report("socket",
+                     "iter/task_file",
+                     done.has_value(),
+                     done ? "" : done.error().message() + ": roles of older sockets are guessed");
+}
+
+// What the kernel no longer keeps has been closed. The list is made after the ring was emptied, so
+// a socket that is not in it cannot have records to come.
+void Socket::find_ended()
+{
+  if (unix_sockets_.empty() || !alive_)
+    return;
+  ring_->drain();
+  const UniqueFd iterator(bpf_iter_create(alive_.fd()));
+  if (!iterator)
+    return;
+  std::unordered_set<std::uint64_t> alive;
+  std::array<std::uint64_t, 512> ids{};
+  for (;;) {
+    const auto n = ::read(iterator.get(), ids.data(), sizeof ids);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+      continue;
+    if (n < 0)
+      return;
+    if (n == 0)
+      break;
+    alive.insert(ids.begin(), ids.begin() + n / 8);
+  }
+  for (auto id = unix_sockets_.begin(); id != unix_sockets_.end();) {
+    if (alive.contains(*id)) {
+      ++id;
+      continue;
+    }
+    connections_->closed({.record = {.family = host_.family,
+                                     .kind = SONDE_KIND_SOCKET_CLOSED,
+                                     .size = sizeof(sonde_socket_closed),
+                                     .cpu = 0,
+                                     .ktime_ns = monotonic_ns()},
+                          .socket = *id,
+                          .how = SONDE_SOCKET_CLOSED_HERE,
+                          .unused = 0});
+    id = unix_sockets_.erase(id);
+  }
+}
+
+std::uint64_t Socket::events() const
+{
+  const auto row = counters();
+  return row.calls[SONDE_SOCKET_SENT] + row.calls[SONDE_SOCKET_RECEIVED];
+}
+
+std::vector<Loss> Socket::losses() const
+{
+  const auto row = counters();
+  const auto counts = connections_->counts();
+  return {{"capture_ring_full", row.lost_ring},
+          {"unreadable", row.unreadable},
+          {"fault", row.faults},
+          {"no_storage", row.no_storage},
+          {"bytes", counts.lost_bytes},
+          {"unknown_socket", counts.unknown},
+          {"too_many_sockets", counts.overflow},
+          {"malformed", counts.malformed}};
+}
+
+// The agent's own sends are counted and go no further.
+Result<> Socket::self_check()
+{
+  const auto before = counters().calls[SONDE_SOCKET_SENT];
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0)
+    return fail(errno, "socket: socketpair");
+  const UniqueFd one(pair[0]);
+  const UniqueFd other(pair[1]);
+  if (::write(one.get(), "", 1) != 1)
+    return fail(errno, "socket: write");
+  return counters().calls[SONDE_SOCKET_SENT] > before ? Result<>()
+                                                      : fail("socket: a send was not seen");
+}
+
+Result<std::unique_ptr<Probe>> start(Host& host)
+{
+  const auto source = SONDE_TRY(choose_source(host.settings.text("socket.source")));
+  auto skeleton = SONDE_TRY(Skeleton::open());
+  SONDE_TRY(host.maps.share_with(skeleton->obj));
+  skeleton->rodata->sonde_family = host.family;
+  choose_programs(*skeleton.operator->(), source);
+  bpf_map__set_max_entries(skeleton->maps.socket_records,
+                           static_cast<__u32>(host.settings.integer("socket.ring-bytes")));
+  SONDE_TRY(skeleton.load());
+  auto probe = std::make_unique<Socket>(host, std::move(skeleton));
+  SONDE_TRY(probe->connect());
+  SONDE_TRY(probe->attach(source));
+  return probe;
+}
+
+}  // namespace
+
+extern const Family family{.name = "socket",
+                           .start = &start,
+                           .metrics = protocols::kConnectionMetrics,
+                           .settings = kSettings};
+
+}  // namespace sonde::socket
