@@ -74,6 +74,7 @@ Connection::Connection(ConnectionOwner& owner,
       streams_{Stream(opened.position[0]), Stream(opened.position[1])},
       recognition_(std::make_unique<Recognition>(opened.from_start != 0)),
       caller_{.tgid = opened.tgid, .slot = opened.slot, .generation = opened.generation},
+      role_(opened.role == SONDE_SOCKET_ROLE_CLIENT ? Role::kClient : Role::kServer),
       hint_(opened.role), attempts_(opened.from_start != 0 ? kAttempts : kAttemptsJoined),
       joined_(opened.from_start == 0)
 {

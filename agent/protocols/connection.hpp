@@ -100,7 +100,7 @@ private:
   Caller caller_;
   std::uint32_t exchanges_ = 0;
   std::uint32_t malformed_ = 0;
-  Role role_ = Role::kServer;
+  Role role_;
   std::uint8_t hint_;
   std::uint8_t attempts_;  // to recognise it
   std::uint8_t handed_over_ = 0;

@@ -18,7 +18,7 @@ constexpr Setting kSettings[] = {
      "upper bounds of the sizes of requests, responses and messages in bytes, at most 31"},
     {"requests.max_series",
      SettingKind::kInteger,
-     "500",
+     "1000",
      "label sets of each request family, three tenths of it where it is a histogram; what finds no "
      "room is counted with the value other"},
     {"socket.max_connections",

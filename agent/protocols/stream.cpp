@@ -145,7 +145,9 @@ void Stream::sweep(std::uint64_t now_ns, Output& out, Counts& counts)
 void Stream::end(std::uint64_t time_ns, Output& out, Counts& counts)
 {
   flush(out, counts);
-  out.item({.kind = Item::Kind::kEnd, .time_ns = time_ns});
+  if (!ended_)
+    out.item({.kind = Item::Kind::kEnd, .time_ns = time_ns});
+  ended_ = true;
 }
 
 }  // namespace sonde::protocols

@@ -69,7 +69,7 @@ public:
   explicit Stream(std::uint32_t position) : next_(kOrigin + position) {}
 
   void take(const Chunk& chunk, Output& out, Counts& counts);
-  // The end of the stream: nothing comes after it.
+  // The end of the stream; each read that finds it tells of it again.
   void end(std::uint64_t time_ns, Output& out, Counts& counts);
 
   // What has waited long enough goes out as it is.
@@ -112,6 +112,7 @@ private:
   std::uint64_t next_;
   std::uint64_t unwanted_ = 0;
   std::unique_ptr<Waiting> held_;
+  bool ended_ = false;
 };
 
 }  // namespace sonde::protocols

@@ -159,6 +159,7 @@ TEST(Stream, EndsAfterWhatItHeld)
   Reader reader;
   reader.take(105, "a");
   reader.stream.end(reader.now_ns, reader, reader.counts);
+  reader.stream.end(reader.now_ns, reader, reader.counts);
   EXPECT_EQ(reader.text, "<5>a|");
 }
 
