@@ -5,6 +5,7 @@
 #include <benchmark/benchmark.h>
 #include <cstdlib>
 #include <deque>
+#include <malloc.h>
 #include <new>
 #include <string>
 #include <vector>
@@ -191,5 +192,30 @@ void open_and_close(benchmark::State& state)
   state.counters["bytes_decoded"] = static_cast<double>(protocols::Connections::bytes_decoded());
 }
 BENCHMARK(open_and_close);
+
+// Heap of a connection that has had one exchange and waits for the next, its decoder included.
+void idle_memory(benchmark::State& state, std::string_view request, std::string_view response)
+{
+  constexpr std::size_t kConnections = 10'000;
+  for (auto _ : state) {
+    test::Tap tap(test::Tap::options_of_tests(), protocols::protocols());
+    const auto before = mallinfo2().uordblks;
+    for (std::uint64_t id = 1; id <= kConnections; ++id) {
+      test::Socket socket(id, SONDE_SOCKET_ROLE_SERVER, 10);
+      tap.open(socket);
+      tap.received(socket, request);
+      tap.sent(socket, response);
+    }
+    const auto of_verdicts = kConnections * 96;  // a node of the test's own map
+    state.counters["bytes"] = static_cast<double>(mallinfo2().uordblks - before - of_verdicts) /
+                              static_cast<double>(kConnections);
+  }
+}
+BENCHMARK_CAPTURE(idle_memory,
+                  http1,
+                  "GET /items HTTP/1.1\r\nHost: a\r\n\r\n",
+                  "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    ->Iterations(1);
+BENCHMARK_CAPTURE(idle_memory, redis, "*1\r\n$4\r\nPING\r\n", "+PONG\r\n")->Iterations(1);
 
 }  // namespace
