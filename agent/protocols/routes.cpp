@@ -116,8 +116,10 @@ std::string_view Routes::of(std::string_view path)
     return pattern->text;
   auto route = learned(path);
   // Making room is not cheap, and where there is none to make, most new paths would ask for it.
-  if (route.empty() && full_++ % kRetry == 0 && relieve())
+  if (route.empty() && full_++ % kRetry == 0 && relieve()) {
+    full_ = 0;
     route = learned(path);
+  }
   return route.empty() ? kOther : route;
 }
 
