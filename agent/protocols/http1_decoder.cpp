@@ -27,7 +27,7 @@ constexpr std::uint32_t kEnoughAlternations = 2;
 constexpr std::uint32_t kResponseHead = 4096;
 constexpr std::uint32_t kResponseTail = 64;  // the last chunk with a trailer or two
 // Up to here the sizes of chunked bodies are exact whatever their chunks; then capture is dearer.
-constexpr std::uint64_t kChunksFollowed = 256 * 1024;
+constexpr std::uint64_t kChunksFollowed = 256UL * 1024;
 
 }  // namespace
 
@@ -99,7 +99,7 @@ void Decoder::from_client(const Piece& piece, Sink& sink)
     const bool was_idle = request_.idle();
     const auto event = request_.feed(bytes);
     if (was_idle && !request_.idle())
-      begin_ = {piece.time_ns, answered_};
+      begin_ = {.time_ns = piece.time_ns, .answered = answered_};
     switch (event) {
     case Message::Event::kMore:
       break;

@@ -136,19 +136,19 @@ Message::Skipped Message::skip(std::uint64_t bytes)
 {
   if (state_ == State::kUntilClose) {
     body_bytes_ += bytes;
-    return {0, false};
+    return {.rest = 0, .ended = false};
   }
   if (state_ != State::kOfLength && state_ != State::kChunk)
-    return {bytes, false};
+    return {.rest = bytes, .ended = false};
   const auto taken = std::min(bytes, remaining_);
   body_bytes_ += taken;
   remaining_ -= taken;
   if (remaining_ > 0)
-    return {0, false};
+    return {.rest = 0, .ended = false};
   const bool ended = state_ == State::kOfLength;
   state_ = ended ? State::kIdle : State::kChunkEnd;
   carriage_return_ = false;
-  return {bytes - taken, ended};
+  return {.rest = bytes - taken, .ended = ended};
 }
 
 Message::Event Message::end_chunk(std::string_view& bytes)

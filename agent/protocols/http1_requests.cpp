@@ -9,7 +9,7 @@ namespace {
 
 // No client in use comes near: wrk's pipelines are 16 to 256 deep.
 constexpr std::size_t kMaxOpen = 1024;
-constexpr std::size_t kMaxBytes = 128 * 1024;
+constexpr std::size_t kMaxBytes = 128UL * 1024;
 constexpr std::size_t kKept = 32;  // slots that an idle connection may keep
 
 }  // namespace

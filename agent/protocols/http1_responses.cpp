@@ -227,9 +227,9 @@ void Decoder::emit(Request& request, Exchange::End end, bool answered, Sink& sin
   const bool complete = end == Exchange::End::kComplete;
   const auto status = answered ? response_.head().status : 0;
   const bool final = status >= 200 || status == 101;
-  const std::array<char, 3> digits = {static_cast<char>('0' + status / 100),
-                                      static_cast<char>('0' + status / 10 % 10),
-                                      static_cast<char>('0' + status % 10)};
+  const std::array<char, 3> digits = {static_cast<char>('0' + (status / 100)),
+                                      static_cast<char>('0' + (status / 10 % 10)),
+                                      static_cast<char>('0' + (status % 10))};
   const bool upgraded = status == 101 || (request.is_connect() && status / 100 == 2);
   const bool being_read = reading_last_ && &request == &open_.back();
   sink.exchange({

@@ -67,7 +67,7 @@ std::optional<RequestLine> parse_request_line(std::string_view line)
   if (!is_version(version) || !std::ranges::all_of(method, is_token_character) ||
       !std::ranges::all_of(target, is_target_character))
     return std::nullopt;
-  return RequestLine{method, target, minor_of(version)};
+  return RequestLine{.method = method, .target = target, .minor = minor_of(version)};
 }
 
 std::optional<StatusLine> parse_status_line(std::string_view line)
@@ -81,8 +81,9 @@ std::optional<StatusLine> parse_status_line(std::string_view line)
   if (!std::ranges::all_of(digits, is_digit) || digits[0] == '0' ||
       (!rest.empty() && rest[0] != ' '))
     return std::nullopt;
-  const int status = (digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0');
-  return StatusLine{static_cast<std::uint16_t>(status), minor_of(line.substr(0, kVersionSize))};
+  const int status = ((digits[0] - '0') * 100) + ((digits[1] - '0') * 10) + (digits[2] - '0');
+  return StatusLine{.status = static_cast<std::uint16_t>(status),
+                    .minor = minor_of(line.substr(0, kVersionSize))};
 }
 
 Match begins_request(std::string_view bytes)

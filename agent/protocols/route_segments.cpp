@@ -49,7 +49,9 @@ bool all(std::string_view text, bool (*is)(char))
 bool has_shape(std::string_view text, std::string_view shape)
 {
   return std::ranges::equal(text, shape, [](char c, char wanted) {
-    return wanted == '9' ? is_digit(c) : wanted == 'x' ? is_hex(c) : c == wanted;
+    if (wanted == '9')
+      return is_digit(c);
+    return wanted == 'x' ? is_hex(c) : c == wanted;
   });
 }
 

@@ -283,7 +283,7 @@ bool Routes::relieve()
       leading_on += one->literal && !one->children.empty() ? 1 : 0;
       self(self, *one);
     }
-    const auto weight = rare + recent * kRecentWeight;
+    const auto weight = rare + (recent * kRecentWeight);
     if (rare >= kFewSlugs && weight > most) {
       most = weight;
       rare_at = &node;
