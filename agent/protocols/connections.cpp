@@ -188,7 +188,7 @@ void Connections::bytes(const sonde_socket_bytes& record, std::string_view captu
   add(records_, 1);
   const auto place = by_id_.find(record.socket);
   if (!place) {
-    add(unknown_, 1);
+    add(unknown_, record.covered > 0 ? 1 : 0);
     return;
   }
   auto* live = entries_[*place].live.get();
@@ -206,10 +206,8 @@ void Connections::closed(const sonde_socket_closed& record)
 {
   add(records_, 1);
   const auto place = by_id_.find(record.socket);
-  if (!place) {
-    add(unknown_, 1);
+  if (!place)
     return;
-  }
   Stream::Counts counts;
   if (auto& live = entries_[*place].live)
     live->connection.close(how_of(record), record.record.ktime_ns, counts);

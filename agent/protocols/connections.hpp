@@ -64,7 +64,7 @@ public:
     std::uint64_t records = 0;
     std::uint64_t exchanges = 0;
     std::uint64_t malformed = 0;   // records that no tap of this build makes
-    std::uint64_t unknown = 0;     // records of sockets that are not in the table
+    std::uint64_t unknown = 0;     // records with bytes of sockets that are not in the table
     std::uint64_t overflow = 0;    // sockets that found no room in it
     std::uint64_t lost_bytes = 0;  // wanted, but no record brought them
     std::uint64_t duplicates = 0;
