@@ -100,9 +100,9 @@ Match recognise_middle(const Heads& heads)
     return heads.to_server.size() < 5 ? Match::kNeedMore : Match::kNo;
   if (heads.to_client.empty())
     return Match::kNeedMore;
-  return looks_like_response(heads.to_client)
-             ? (heads.to_client.size() < 5 ? Match::kNeedMore : Match::kYes)
-             : Match::kNo;
+  if (!looks_like_response(heads.to_client))
+    return Match::kNo;
+  return heads.to_client.size() < 5 ? Match::kNeedMore : Match::kYes;
 }
 
 Match recognise(const Heads& heads)
@@ -110,7 +110,10 @@ Match recognise(const Heads& heads)
   if (!heads.from_start)
     return recognise_middle(heads);
   if (heads.to_server.empty())
-    return heads.to_client.empty() ? Match::kNeedMore : Match::kNo;  // the client speaks first
+    // The client speaks first, but its request may be seen after the answer.
+    return heads.to_client.empty() || std::string_view("NSGRE").contains(heads.to_client.front())
+               ? Match::kNeedMore
+               : Match::kNo;
   return recognise_start(heads.to_server);
 }
 

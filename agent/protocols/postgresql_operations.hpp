@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <ranges>
 #include <vector>
 
 #include "agent/protocols/postgresql_statements.hpp"
@@ -113,9 +114,9 @@ public:
   // The one that data of a COPY belongs to.
   Operation* newest_statement()
   {
-    for (auto operation = queue_.rbegin(); operation != queue_.rend(); ++operation)
-      if (operation->kind != Operation::Kind::kSync)
-        return &*operation;
+    for (auto& operation : std::views::reverse(queue_))
+      if (operation.kind != Operation::Kind::kSync)
+        return &operation;
     return nullptr;
   }
 

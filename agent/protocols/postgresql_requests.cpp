@@ -130,7 +130,9 @@ RequestReader::Step RequestReader::start()
 {
   const auto code = frame_.code();
   const bool fixed = code == kSslCode || code == kGssCode;
-  type_ = fixed ? kEncryption : code == kCancelCode ? kCancel : kStartup;
+  type_ = code == kCancelCode ? kCancel : kStartup;
+  if (fixed)
+    type_ = kEncryption;
   const bool known = type_ != kStartup || code >> 16 == 3;
   if (known &&
       (fixed ? frame_.length() == 8 : frame_.length() > 8 && frame_.length() <= kMostStartup))
@@ -182,9 +184,8 @@ void RequestReader::text(std::string_view bytes)
       statements_.push_back(cache_.get(scanner_.verb(), scanner_.table()));
     }
   }
-  if (type_ == 'P' && (scanner_.is_settled() || !statements_.empty()))
-    text_done();
-  else if (end != std::string_view::npos)
+  const bool enough = type_ == 'P' && (scanner_.is_settled() || !statements_.empty());
+  if (enough || end != std::string_view::npos)
     text_done();
 }
 

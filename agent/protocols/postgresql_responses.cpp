@@ -111,9 +111,9 @@ void ResponseReader::body(std::string_view bytes)
       field(c);
     return;
   }
-  const auto take = std::min(bytes.size(), text_.size() - size_);
-  std::copy_n(bytes.data(), take, text_.data() + size_);
-  size_ += take;
+  const auto kept = bytes.substr(0, text_.size() - size_);
+  std::ranges::copy(kept, text_.data() + size_);
+  size_ += kept.size();
 }
 
 void ResponseReader::field(char c)

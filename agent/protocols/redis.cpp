@@ -72,9 +72,9 @@ std::size_t take_length(std::string_view& text, char mark, Match& match)
   std::size_t value = 0;
   for (std::size_t i = 1; i < text.size() && i < 9; ++i) {
     if (text[i] == '\r' && i > 1) {
-      match = i + 1 == text.size()  ? Match::kNeedMore
-              : text[i + 1] == '\n' ? Match::kYes
-                                    : Match::kNo;
+      match = text.substr(i + 1).starts_with('\n') ? Match::kYes : Match::kNo;
+      if (i + 1 == text.size())
+        match = Match::kNeedMore;
       text.remove_prefix(std::min(text.size(), i + 2));
       return value;
     }
@@ -139,14 +139,13 @@ Match reply(std::string_view text)
 // A connection that is only listened on.
 bool is_subscription(std::string_view text)
 {
-  for (const std::string_view start : {"*3\r\n$7\r\nmessage\r\n$",
-                                       "*4\r\n$8\r\npmessage\r\n$",
-                                       ">3\r\n$7\r\nmessage\r\n$",
-                                       ">4\r\n$8\r\npmessage\r\n$",
-                                       ">3\r\n$8\r\nsmessage\r\n$"})
-    if (text.starts_with(start))
-      return true;
-  return false;
+  constexpr std::string_view kStarts[] = {"*3\r\n$7\r\nmessage\r\n$",
+                                          "*4\r\n$8\r\npmessage\r\n$",
+                                          ">3\r\n$7\r\nmessage\r\n$",
+                                          ">4\r\n$8\r\npmessage\r\n$",
+                                          ">3\r\n$8\r\nsmessage\r\n$"};
+  return std::ranges::any_of(kStarts,
+                             [&](std::string_view start) { return text.starts_with(start); });
 }
 
 // Inline commands are words that other protocols know too: POP3 and SMTP have QUIT and AUTH, NATS
@@ -166,10 +165,12 @@ Match inline_command(const Heads& heads)
   const auto line = heads.to_server.find('\n');
   if (line == std::string_view::npos)
     return heads.to_server.size() < kMostHead ? Match::kNeedMore : Match::kNo;
-  if (heads.to_client.starts_with('+') && name == "PING")
-    return heads.to_client.size() < 7                 ? Match::kNeedMore
-           : heads.to_client.starts_with("+PONG\r\n") ? Match::kYes
-                                                      : Match::kNo;
+  constexpr std::string_view kPong = "+PONG\r\n";
+  if (heads.to_client.starts_with('+') && name == "PING") {
+    if (!heads.to_client.starts_with(kPong.substr(0, heads.to_client.size())))
+      return Match::kNo;
+    return heads.to_client.size() < kPong.size() ? Match::kNeedMore : Match::kYes;
+  }
   return reply(heads.to_client);
 }
 
@@ -178,11 +179,10 @@ Match recognise(const Heads& heads)
   bool known = false;
   auto match = Match::kNeedMore;
   if (heads.to_server.empty()) {
-    if (heads.from_start)
-      return heads.to_client.empty() ? Match::kNeedMore : Match::kNo;  // a server speaks second
-    return is_subscription(heads.to_client)       ? Match::kYes
-           : reply(heads.to_client) == Match::kNo ? Match::kNo
-                                                  : Match::kNeedMore;
+    // A server speaks second, but its reply may have been seen before the command.
+    if (!heads.from_start && is_subscription(heads.to_client))
+      return Match::kYes;
+    return reply(heads.to_client) == Match::kNo ? Match::kNo : Match::kNeedMore;
   }
   if (heads.to_server.front() == '*')
     match = array_command(heads.to_server, known);

@@ -68,17 +68,17 @@ public:
   void clear() { size_ = 0; }
   void append(std::string_view bytes)
   {
-    const auto take = std::min(bytes.size(), N - size_);
-    std::copy_n(bytes.data(), take, text_.data() + size_);
-    size_ += take;
+    const auto kept = bytes.substr(0, N - size_);
+    std::ranges::copy(kept, text_.data() + size_);
+    size_ += kept.size();
   }
   void append_upper(std::string_view bytes)
   {
-    const auto take = std::min(bytes.size(), N - size_);
-    std::transform(bytes.data(), bytes.data() + take, text_.data() + size_, [](char c) {
+    const auto kept = bytes.substr(0, N - size_);
+    std::ranges::transform(kept, text_.data() + size_, [](char c) {
       return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
     });
-    size_ += take;
+    size_ += kept.size();
   }
   bool full() const { return size_ == N; }
   std::string_view view() const { return {text_.data(), size_}; }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <span>
 
 namespace sonde::sql {
 
@@ -121,7 +122,7 @@ Keyword keyword(const Token& token)
     return Keyword::kComma;
   if (token.kind != Token::Kind::kWord)
     return Keyword::kNone;
-  const auto found = std::ranges::lower_bound(kKeywords, token.text, {}, &Word::text);
+  const auto* const found = std::ranges::lower_bound(kKeywords, token.text, {}, &Word::text);
   return found != std::end(kKeywords) && found->text == token.text ? found->keyword
                                                                    : Keyword::kWord;
 }
@@ -136,7 +137,7 @@ bool begins_query(Keyword word)
 
 std::string_view known_verb(std::string_view word)
 {
-  const auto found = std::ranges::lower_bound(kVerbs, word);
+  const auto* const found = std::ranges::lower_bound(kVerbs, word);
   return found != std::end(kVerbs) && *found == word ? *found : "other";
 }
 
@@ -360,17 +361,17 @@ bool Scanner::expected(const Token& token, Keyword word)
 
 void Scanner::name(std::string_view part)
 {
-  const auto take = std::min(part.size(), table_.size() - table_size_);
-  std::copy_n(part.data(), take, table_.data() + table_size_);
-  table_size_ += take;
+  const auto kept = part.substr(0, table_.size() - table_size_);
+  std::ranges::copy(kept, table_.data() + table_size_);
+  table_size_ += kept.size();
 }
 
 void Scanner::settle()
 {
   expect_ = Expect::kNothing;
   const auto hash = std::hash<std::string_view>{}({table_.data(), table_size_});
-  const auto known = with_names_.begin() + static_cast<std::ptrdiff_t>(with_count_);
-  has_table_ = parts_ > 1 || std::find(with_names_.begin(), known, hash) == known;
+  const auto names = std::span(with_names_).first(with_count_);
+  has_table_ = parts_ > 1 || std::ranges::find(names, hash) == names.end();
 }
 
 Statement describe(std::string_view text)
@@ -378,7 +379,7 @@ Statement describe(std::string_view text)
   Scanner scanner;
   if (!scanner.next(text))
     scanner.finish();
-  return {std::string(scanner.verb()), std::string(scanner.table())};
+  return {.verb = std::string(scanner.verb()), .table = std::string(scanner.table())};
 }
 
 }  // namespace sonde::sql

@@ -27,6 +27,7 @@ TEST(PostgresqlRecognise, KnowsTheFirstMessagesOfAConnection)
           << size;
   }
   EXPECT_EQ(protocol.recognise({startup().substr(0, 9), ""}), Match::kNeedMore);
+  EXPECT_EQ(protocol.recognise({"", "N"}), Match::kNeedMore);
 }
 
 TEST(PostgresqlRecognise, KnowsAnOlderConnectionByWholeRequestsAndAnAnswer)

@@ -35,6 +35,7 @@ TEST(RedisRecognise, WaitsWhileMoreCouldDecide)
   for (const std::string_view inline_part : {"PI", "PING", "PING\r\n"})
     EXPECT_EQ(protocol.recognise({inline_part, ""}), Match::kNeedMore);
   EXPECT_EQ(protocol.recognise({"PING\r\n", "+PO"}), Match::kNeedMore);
+  EXPECT_EQ(protocol.recognise({"", "+OK\r\n"}), Match::kNeedMore);
   EXPECT_EQ(protocol.recognise({"*1\r\n$7\r\nMOD.CMD\r\n", "+O"}), Match::kNeedMore);
 }
 
