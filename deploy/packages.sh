@@ -17,8 +17,14 @@ backports=(libbpf-dev bpftool)
 tests=(libgtest-dev libgmock-dev libbenchmark-dev libclang-rt-19-dev
   qemu-system-x86 qemu-system-common busybox-static cpio kmod xz-utils zstd
   fio stress-ng runc prometheus prometheus-node-exporter libbpf-tools linux-perf
-  nftables iproute2 procps libcap2-bin util-linux python3 python3-yaml curl shellcheck)
-daemons=(prometheus prometheus-node-exporter)
+  nftables iproute2 procps libcap2-bin util-linux python3 python3-yaml curl shellcheck
+  nginx-common nginx haproxy redis-server redis-tools postgresql-common postgresql-15 postgresql-client-15
+  python3-psycopg2 python3-redis nodejs)
+# A toolchain that is there already is used, wherever it came from; bookworm's own Go is too old.
+command -v go >/dev/null || tests+=(golang-1.23-go)
+# package:unit
+daemons=(prometheus:prometheus prometheus-node-exporter:prometheus-node-exporter nginx-common:nginx haproxy:haproxy
+  redis-server:redis-server postgresql-common:postgresql)
 
 say() { echo "packages: $*"; }
 die() {
@@ -90,7 +96,7 @@ main() {
   # shellcheck source=/dev/null
   [ "$(. /etc/os-release && echo "$ID $VERSION_ID")" = 'debian 12' ] ||
     die "this is not Debian 12: install the counterparts of ${missing[*]} by hand"
-  for package in "${daemons[@]}"; do [[ " ${missing[*]} " != *" $package "* ]] || fresh+=("$package"); done
+  for package in "${daemons[@]}"; do [[ " ${missing[*]} " != *" ${package%:*} "* ]] || fresh+=("$package"); done
 
   log=$(mktemp)
   trap 'rm -f "$log" ${policy:+"$policy"}' EXIT
@@ -111,7 +117,7 @@ main() {
   done
   # What the packages' own scripts enabled; works without systemd too.
   for package in "${fresh[@]}"; do
-    DPKG_MAINTSCRIPT_PACKAGE=$package deb-systemd-helper disable "$package.service" >/dev/null
+    DPKG_MAINTSCRIPT_PACKAGE=${package%:*} deb-systemd-helper disable "${package#*:}.service" >/dev/null
   done
   say "done"
 }

@@ -10,5 +10,5 @@ out=$PWD/../../build/targets
 # Debian 12's own Go is too old; deploy/packages.sh installs backports' where there is none.
 command -v go >/dev/null || PATH=$PATH:/usr/lib/go-1.23/bin
 mkdir -p "$out"
-# No toolchain is downloaded: whatever Go is there must do. -trimpath: no path of this machine in what is built.
-GOTOOLCHAIN=local GOFLAGS='-buildvcs=false -trimpath' go build -o "$out/" ./api ./load
+# No toolchain is downloaded: whatever Go is there must do.
+GOTOOLCHAIN=local GOFLAGS=-buildvcs=false go build -o "$out/" ./api ./load

@@ -44,6 +44,7 @@ def redis(folder, _):
         commands[name.upper()] += int(rejected)
     for word, count in re.findall(r"^errorstat_([^:]+):count=(\d+)", text, re.MULTILINE):
         errors[word] += int(count)
+    commands.pop("STRLEN", 0)  # called by api's EVAL and by nobody else: no command that was written
     return {
         "redis": [dict(operation=o, count=n) for o, n in commands.items()],
         "redis_errors": [dict(error=e, count=n) for e, n in errors.items()],

@@ -137,7 +137,7 @@ func (s *server) cacheMulti(ctx context.Context) error {
 }
 
 func (s *server) cacheEval(ctx context.Context) error {
-	return s.redis.Eval(ctx, "return redis.call('incr', KEYS[1])", []string{"plays"}).Err()
+	return s.redis.Eval(ctx, "return redis.call('strlen', KEYS[1])", []string{"title"}).Err()
 }
 
 // cacheError has a list's command sent to a string.
