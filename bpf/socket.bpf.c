@@ -19,17 +19,39 @@ static __always_inline __u64 wish_of(struct sonde_socket *socket, int direction)
 	struct sonde_socket_verdict *verdict = bpf_map_lookup_elem(&socket_verdicts, &index);
 
 	if (!verdict || verdict->socket != socket->id)
-		return sonde_socket_wish(SONDE_SOCKET_HEAD, SONDE_SOCKET_HEAD_LIMIT, 0, false, 0);
+		return sonde_socket_wish(SONDE_SOCKET_FULL, 0, 0, false, 0);
 	return *(volatile __u64 *)&verdict->wish[direction & 1];
 }
 
+/* What is left of a turn's limit. Two threads that speak at once begin turns more often. */
+static __always_inline __u32 rest_of_turn(struct sonde_socket *socket, __u32 limit, int direction,
+					  __u32 bytes)
+{
+	__u64 captured;
+
+	if (socket->turn != direction + 1) {
+		socket->turn = direction + 1;
+		socket->captured = 0;
+	}
+	captured = socket->captured;
+	socket->captured = captured + bytes;
+	if (captured + SONDE_SOCKET_TURN_LIMIT >= limit)
+		return SONDE_SOCKET_TURN_LIMIT;
+	return limit - captured;
+}
+
 /* What of the call is captured: `pass` bytes are not, then `head`, and `tail` at its end. */
-static __always_inline bool choose(struct socket_call *call, __u64 wish)
+static __always_inline bool choose(struct sonde_socket *socket, struct socket_call *call,
+				   __u64 wish)
 {
 	__u32 mode = wish >> 32 & 7, until = wish, limit = (wish >> 48) * 16;
 
+	if (!limit)
+		limit = SONDE_SOCKET_HEAD_LIMIT;
 	if (mode == SONDE_SOCKET_IGNORE)
 		return false;
+	if (wish >> 36 & 1)
+		limit = rest_of_turn(socket, limit, call->direction, call->left);
 	if (wish >> 35 & 1) {
 		/* Positions are modulo 2^32: what lies up to 2^31 behind has been passed. */
 		__s32 ahead = until - call->position;
@@ -43,7 +65,7 @@ static __always_inline bool choose(struct socket_call *call, __u64 wish)
 	if (mode == SONDE_SOCKET_FULL)
 		call->head = SONDE_SOCKET_MAX_CALL;
 	else if (mode != SONDE_SOCKET_SIZES)
-		call->head = limit ? limit : SONDE_SOCKET_HEAD_LIMIT;
+		call->head = socket__spare(limit, call->left);
 	if (mode == SONDE_SOCKET_HEAD_AND_TAIL)
 		call->tail = (wish >> 40 & 0xff) * 16;
 	return true;
@@ -100,7 +122,7 @@ static __always_inline int passed(struct sock *sk, int bytes, int flags, const i
 	call.left = bytes;
 	if (bytes == 0)
 		return end_of_stream(sk, &call, wish);
-	if (!choose(&call, wish))
+	if (!choose(socket, &call, wish))
 		return 0;
 	if (call.head && !call__locate(&call, task)) {
 		SOCKET_COUNT(unreadable);
@@ -156,7 +178,7 @@ static __always_inline int changed(struct sock *sk, int from, int to)
 		return 0;
 	closed->socket = socket->id;
 	closed->how = how;
-	closed->unused = 0;
+	closed->verdict = socket->verdict;
 	socket__submit(closed);
 	return 0;
 }

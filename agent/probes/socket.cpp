@@ -8,6 +8,7 @@
 #include <atomic>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <unordered_map>
 #include <unordered_set>
 
 #include <bpf/bpf.h>
@@ -38,7 +39,7 @@ constexpr Setting kSettings[] = {
      "auto tracepoints functions"},
     {"socket.ring-bytes",
      SettingKind::kInteger,
-     "8Mi",
+     "4Mi",
      "ring for what is captured, a power of two; what finds it full is lost and counted"},
     {"http.routes",
      SettingKind::kTexts,
@@ -62,14 +63,21 @@ public:
   {
     auto& verdict =
         static_cast<volatile sonde_socket_verdict*>(memory_.data())[index % SONDE_SOCKET_VERDICTS];
-    if (verdict.socket != socket) {
-      verdict.socket = 0;
-      for (auto& old : verdict.wish)
-        old = sonde_socket_wish(SONDE_SOCKET_HEAD, SONDE_SOCKET_HEAD_LIMIT, 0, false, 0);
-    }
-    verdict.wish[direction] = wish;
+    if (verdict.socket == socket)
+      verdict.wish[direction] = wish;
+  }
+
+  // The socket has closed: another may have its entry.
+  void free(std::uint32_t index, std::uint64_t socket)
+  {
+    auto& verdict =
+        static_cast<volatile sonde_socket_verdict*>(memory_.data())[index % SONDE_SOCKET_VERDICTS];
+    if (verdict.socket != socket)
+      return;
+    for (auto& wish : verdict.wish)
+      wish = 0;
     std::atomic_thread_fence(std::memory_order_release);
-    verdict.socket = socket;
+    verdict.socket = 0;
   }
 
 private:
@@ -108,7 +116,7 @@ private:
   std::unique_ptr<MappedVerdicts> verdicts_;
   std::unique_ptr<protocols::ServiceRoutes> routes_;
   std::unique_ptr<protocols::Connections> connections_;
-  std::unordered_set<std::uint64_t> unix_sockets_;  // announced and not known to have ended
+  std::unordered_map<std::uint64_t, std::uint32_t> unix_sockets_;  // alive: verdict by id
   EventLoop::Timer sweep_;
   EventLoop::Timer ended_;
   bpf::Link alive_;
@@ -188,11 +196,14 @@ void Socket::on_record(void* data, std::size_t size)
   const std::span bytes(static_cast<const std::byte*>(data), size);
   connections_->record(bytes);
   const auto& head = *static_cast<const sonde_record*>(data);
-  if (head.kind != SONDE_KIND_SOCKET_OPENED || size < sizeof(sonde_socket_opened))
-    return;
-  if (const auto& opened = *static_cast<const sonde_socket_opened*>(data);
-      opened.transport == SONDE_SOCKET_UNIX)
-    unix_sockets_.insert(opened.socket);
+  if (head.kind == SONDE_KIND_SOCKET_OPENED && size >= sizeof(sonde_socket_opened)) {
+    const auto& opened = *static_cast<const sonde_socket_opened*>(data);
+    if (opened.transport == SONDE_SOCKET_UNIX)
+      unix_sockets_.emplace(opened.socket, opened.verdict);
+  } else if (head.kind == SONDE_KIND_SOCKET_CLOSED && size >= sizeof(sonde_socket_closed)) {
+    const auto& closed = *static_cast<const sonde_socket_closed*>(data);
+    verdicts_->free(closed.verdict, closed.socket);
+  }
 }
 
 // Gives roles and marks what is older than the tap.
@@ -228,9 +239,9 @@ void Socket::find_ended()
       break;
     alive.insert(ids.begin(), ids.begin() + n / 8);
   }
-  for (auto id = unix_sockets_.begin(); id != unix_sockets_.end();) {
-    if (alive.contains(*id)) {
-      ++id;
+  for (auto socket = unix_sockets_.begin(); socket != unix_sockets_.end();) {
+    if (alive.contains(socket->first)) {
+      ++socket;
       continue;
     }
     connections_->closed({.record = {.family = host_.family,
@@ -238,10 +249,11 @@ void Socket::find_ended()
                                      .size = sizeof(sonde_socket_closed),
                                      .cpu = 0,
                                      .ktime_ns = monotonic_ns()},
-                          .socket = *id,
+                          .socket = socket->first,
                           .how = SONDE_SOCKET_CLOSED_HERE,
-                          .unused = 0});
-    id = unix_sockets_.erase(id);
+                          .verdict = socket->second});
+    verdicts_->free(socket->second, socket->first);
+    socket = unix_sockets_.erase(socket);
   }
 }
 
@@ -257,6 +269,7 @@ std::vector<Loss> Socket::losses() const
   const auto counts = connections_->counts();
   return {{"capture_ring_full", row.lost_ring},
           {"unreadable", row.unreadable},
+          {"shortened", row.shortened},
           {"fault", row.faults},
           {"no_storage", row.no_storage},
           {"bytes", counts.lost_bytes},

@@ -359,7 +359,8 @@ void Connection::update_wish(Direction direction)
   const auto limit = appetite.limit > 0 ? appetite.limit : std::uint32_t{SONDE_SOCKET_HEAD_LIMIT};
   stream.unwanted_until(nothing ? ~std::uint64_t{0} : until);
   set_wish(at,
-           sonde_socket_wish(mode_of(appetite.mode),
+           sonde_socket_wish(mode_of(appetite.mode) |
+                                 (appetite.per_turn ? std::uint32_t{SONDE_SOCKET_PER_TURN} : 0U),
                              nothing ? 0 : up_to(limit, 0xffff * 16),
                              up_to(appetite.tail, 0xff * 16),
                              appetite.skip > 0,

@@ -42,6 +42,9 @@ struct Appetite {
   Mode mode = Mode::kFull;
   std::uint32_t limit = 0;  // bytes; 0: the tap's default
   std::uint32_t tail = 0;
+  // `limit` holds for all calls of the direction until the other one speaks; later calls of the
+  // turn give a few hundred bytes.
+  bool per_turn = false;
   std::uint64_t skip = 0;  // so many bytes from here on are not wanted at all, then `mode` holds
 };
 

@@ -24,6 +24,8 @@ constexpr std::uint64_t kQuietNs = 10'000;
 constexpr std::uint64_t kQuietPipelinedNs = 1'000'000'000;
 constexpr std::uint32_t kEnoughAlternations = 2;
 
+constexpr std::uint32_t kEnoughApart = 8;
+
 constexpr std::uint32_t kResponseHead = 4096;
 constexpr std::uint32_t kResponseTail = 64;  // the last chunk with a trailer or two
 // Up to here the sizes of chunked bodies are exact whatever their chunks; then capture is dearer.
@@ -336,9 +338,18 @@ Appetite Decoder::appetite(Direction direction) const
   using Mode = Appetite::Mode;
   const bool to_server = direction == Direction::kToServer;
   const auto& message = to_server ? request_ : response_;
-  Appetite between = {.mode = Mode::kHead};
+  Appetite between = {.mode = Mode::kHead, .per_turn = true};
   if (!to_server)
-    between = {.mode = Mode::kHeadAndTail, .limit = kResponseHead, .tail = kResponseTail};
+    between = {.mode = Mode::kHeadAndTail,
+               .limit = kResponseHead,
+               .tail = kResponseTail,
+               .per_turn = true};
+  // Answers that were each written in calls of their own will hardly be written together later.
+  const bool apart = !to_server && !together_ && apart_ >= kEnoughApart;
+  if (pipelined_)
+    between =
+        apart ? Appetite{.mode = Mode::kHeadAndTail, .limit = kResponseHead, .tail = kResponseTail}
+              : Appetite{};
   const bool followed = to_server ? requesting_ == Requesting::kFollowed || tentative_
                                   : responding_ == Responding::kFollowed;
   if (!followed || (to_server && awaits_upgrade_))
@@ -354,8 +365,6 @@ Appetite Decoder::appetite(Direction direction) const
       between = {.skip = message.remaining()};
     return between;
   }
-  if (pipelined_)
-    between = {};
   between.skip = message.remaining();
   return between;
 }

@@ -93,6 +93,8 @@ private:
   // Evidence for the pairing after a loss.
   bool answered_;  // the server has spoken since the last request began
   bool pipelined_ = false;
+  bool together_ = false;           // responses began within a call
+  std::uint32_t apart_ = 0;         // and with one
   bool requests_missed_ = false;    // a hole may have held whole requests
   bool response_unsure_;            // the next response proves the pairing, or shows it wrong
   bool after_hole_ = false;         // the last of the server's bytes were not captured

@@ -74,6 +74,8 @@ std::string_view Decoder::follow_response(const Piece& piece, Sink& sink)
     const auto event = response_.feed(bytes);
     if (was_idle && !response_.idle()) {
       response_first_ns_ = piece.time_ns;
+      together_ = together_ || !at_call;
+      apart_ += at_call ? 1 : 0;
       if (response_unsure_ && !at_call) {
         pipelined_ = true;
         lose_pairing(true);

@@ -85,6 +85,10 @@ static __always_inline void call__emit(struct socket_call *call, __u32 covered, 
 		call__copy(call, covered, length, 464);
 	else if (length <= 2000)
 		call__copy(call, covered, length, 2000);
+	else if (length <= 4096)
+		call__copy(call, covered, length, 4096);
+	else if (length <= 8192)
+		call__copy(call, covered, length, 8192);
 	else
 		call__copy(call, covered, length, SONDE_SOCKET_MAX_CHUNK);
 }

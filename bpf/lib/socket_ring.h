@@ -40,6 +40,22 @@ static __always_inline struct sonde_socket_row *socket__row(void)
 			__sync_fetch_and_add(&count_row->field, 1);                                \
 	} while (0)
 
+/* What of a head's limit is captured: while the agent does not keep up, the beginnings of many
+ * messages are worth more than the whole of a few. */
+static __always_inline __u32 socket__spare(__u32 limit, __u32 bytes)
+{
+	__u64 used = bpf_ringbuf_query(&socket_records, BPF_RB_AVAIL_DATA);
+	__u64 size = bpf_ringbuf_query(&socket_records, BPF_RB_RING_SIZE);
+
+	__u32 most = used * 4 > size * 3 ? 464 : used * 2 > size ? 2000 : limit;
+
+	if (most >= limit)
+		return limit;
+	if (bytes > most)
+		SOCKET_COUNT(shortened);
+	return most;
+}
+
 static __always_inline void *socket__reserve(__u16 kind, __u32 size)
 {
 	struct sonde_record *record = bpf_ringbuf_reserve(&socket_records, size, 0);

@@ -21,7 +21,7 @@ struct {
 	__type(value, struct sonde_socket);
 } sockets SEC(".maps");
 
-/* What the agent wants of each socket; an index comes round again after 65,536 sockets. */
+/* What the agent wants of each socket. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -165,6 +165,22 @@ static __always_inline __u64 socket__peer(struct sock *sk)
 	return socket ? socket->id : 0;
 }
 
+/* Entries are taken in turn; one that is still held is passed by, a few times. */
+static __always_inline __u32 verdict__claim(__u64 id)
+{
+	__u32 index = (id * 8 + (id >> 48)) & (SONDE_SOCKET_VERDICTS - 1);
+
+	for (int i = 0; i < 8; i++) {
+		struct sonde_socket_verdict *verdict =
+			bpf_map_lookup_elem(&socket_verdicts, &index);
+
+		if (verdict && __sync_val_compare_and_swap(&verdict->socket, 0, id) == 0)
+			return index;
+		index = (index + 1) & (SONDE_SOCKET_VERDICTS - 1);
+	}
+	return index;
+}
+
 /* The first record of a socket. Without room in the ring it stays unannounced, and the next call
  * tries again. */
 static __always_inline bool socket__announce(struct sock *sk, struct sonde_socket *socket,
@@ -187,7 +203,7 @@ static __always_inline bool socket__announce(struct sock *sk, struct sonde_socke
 		bpf_ringbuf_discard(to, BPF_RB_NO_WAKEUP);
 		return true;
 	}
-	socket->verdict = (id * 0x9e3779b97f4a7c15ull >> 48) & (SONDE_SOCKET_VERDICTS - 1);
+	socket->verdict = verdict__claim(id);
 	to->socket = id;
 	to->position[0] = place->origin[0];
 	to->position[1] = place->origin[1];

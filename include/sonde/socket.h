@@ -35,35 +35,42 @@ enum sonde_socket_mode {
 	SONDE_SOCKET_FULL = 2,		/* up to SONDE_SOCKET_MAX_CALL bytes of each call */
 	SONDE_SOCKET_SIZES = 3,		/* records without bytes */
 	SONDE_SOCKET_IGNORE = 4,	/* no records but the close */
+	/* Added to a mode with a limit: it holds for all calls of one direction until the other one
+	 * speaks; later calls of the turn give no more than SONDE_SOCKET_TURN_LIMIT bytes. */
+	SONDE_SOCKET_PER_TURN = 8,
 };
+
+#define SONDE_SOCKET_TURN_LIMIT 464
 
 /* What the agent wants of one direction: one 64-bit word, so that it changes at once.
  *   bits 0-31   skip_until: a position; calls that end before it give no record, the one that
  *               reaches it gives one, whose bytes begin there
- *   bits 32-34  enum sonde_socket_mode     bit 35  skip_until is valid
+ *   bits 32-34  enum sonde_socket_mode     bit 35  skip_until is valid   bit 36  per turn
  *   bits 40-47  tail / 16                  bits 48-63  limit / 16
  */
 static inline __u64 sonde_socket_wish(__u32 mode, __u32 limit, __u32 tail, bool skips,
 				      __u32 skip_until)
 {
 	return (__u64)skip_until | (__u64)(mode & 7) << 32 | (__u64)skips << 35 |
+	       (__u64)!!(mode & SONDE_SOCKET_PER_TURN) << 36 |
 	       (__u64)((tail / 16) & 0xff) << 40 | (__u64)((limit / 16) & 0xffff) << 48;
 }
 
-/* An entry of the array of verdicts; a socket keeps its index. Written by the agent; an entry whose
- * `socket` is another's stands for SONDE_SOCKET_HEAD with the default limit. */
+/* An entry of the array of verdicts; a socket keeps its index. The kernel claims a free entry for a
+ * socket it announces, the agent writes the wishes and frees it (wishes first, then `socket`) when the
+ * socket has closed. A socket that found none free has SONDE_SOCKET_FULL for ever: dear, but right. */
 struct sonde_socket_verdict {
-	__u64 socket;
+	__u64 socket; /* 0: free */
 	__u64 wish[SONDE_SOCKET_DIRECTIONS];
 	__u64 unused;
 };
 
-#define SONDE_SOCKET_VERDICTS 65536
+#define SONDE_SOCKET_VERDICTS 32768
 
 /* Bytes of one record at most, and of one call in all its records. */
 #define SONDE_SOCKET_MAX_CHUNK 16384
 #define SONDE_SOCKET_MAX_CALL  (16 * SONDE_SOCKET_MAX_CHUNK)
-#define SONDE_SOCKET_HEAD_LIMIT 16384
+#define SONDE_SOCKET_HEAD_LIMIT 65536
 
 /* The first record of a socket. Positions count bytes modulo 2^32 from an origin of the socket's
  * own; the ones here are those of the first byte where `from_start`, otherwise those from which on
@@ -119,7 +126,7 @@ struct sonde_socket_closed {
 	struct sonde_record record;
 	__u64 socket;
 	__u32 how; /* enum sonde_socket_close */
-	__u32 unused;
+	__u32 verdict; /* its entry, to be freed */
 };
 
 enum sonde_socket_state {
@@ -135,7 +142,9 @@ struct sonde_socket {
 	 * bytes. */
 	__u64 count[SONDE_SOCKET_DIRECTIONS];
 	__u32 verdict;
-	__u32 state; /* enum sonde_socket_state */
+	__u16 state;  /* enum sonde_socket_state */
+	__u16 turn;	/* whose turn it is: a direction plus 1 */
+	__u64 captured; /* in this turn */
 };
 
 /* A listening port: the hint to the role of what is connected there. */
@@ -153,11 +162,13 @@ struct sonde_socket_row {
 	__u64 unreadable; /* calls whose bytes a tap cannot see */
 	__u64 faults;	  /* bytes that could not be read at that moment */
 	__u64 no_storage; /* sockets for which no storage could be had: not observed */
+	__u64 shortened;  /* calls of which less was captured, because the ring ran full */
+	__u64 padding[7];
 };
 
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_verdict) == 32, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_opened) == 96, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_bytes) == 48, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_closed) == 32, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_socket) == 32, "fits the option memory's share");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_row) == 64, "a cache line");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_socket) == 40, "fits the option memory's share");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_row) == 128, "multiple of a cache line");

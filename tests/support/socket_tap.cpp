@@ -111,10 +111,8 @@ void SocketTap::on_record(void* data, std::size_t)
     auto& verdict = static_cast<volatile sonde_socket_verdict*>(
         programs_->verdicts.data())[opened.verdict % SONDE_SOCKET_VERDICTS];
     for (std::size_t i = 0; i < SONDE_SOCKET_DIRECTIONS; ++i)
-      verdict.wish[i] = wishes_[i].value_or(
-          sonde_socket_wish(SONDE_SOCKET_HEAD, SONDE_SOCKET_HEAD_LIMIT, 0, false, 0));
-    if (wishes_[0] || wishes_[1])
-      verdict.socket = opened.socket;
+      if (verdict.socket == opened.socket && wishes_[i])
+        verdict.wish[i] = *wishes_[i];
     break;
   }
   case SONDE_KIND_SOCKET_BYTES:
