@@ -33,7 +33,7 @@ struct {
 /* Listening ports; left to age where the listener goes: a hint only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1024);
 	__type(key, struct sonde_socket_port);
 	__type(value, __u32);
 } socket_ports SEC(".maps");

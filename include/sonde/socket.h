@@ -62,7 +62,6 @@ static inline __u64 sonde_socket_wish(__u32 mode, __u32 limit, __u32 tail, bool 
 struct sonde_socket_verdict {
 	__u64 socket; /* 0: free */
 	__u64 wish[SONDE_SOCKET_DIRECTIONS];
-	__u64 unused;
 };
 
 #define SONDE_SOCKET_VERDICTS 32768
@@ -166,7 +165,7 @@ struct sonde_socket_row {
 	__u64 padding[7];
 };
 
-SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_verdict) == 32, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_verdict) == 24, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_opened) == 96, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_bytes) == 48, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_closed) == 32, "wire format");

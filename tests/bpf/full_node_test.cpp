@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a node with as many services as there are slots shows, and what its kernel maps cost.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/node_fixture.hpp"
+
+#include "agent/bpf/skeleton.hpp"
+
+namespace sonde::testing {
+namespace {
+
+constexpr std::size_t kServices = SONDE_SLOTS - SONDE_SLOT_DYNAMIC;
+// Prometheus setups refuse a whole scrape beyond their sample limit; series.max by default.
+constexpr std::int64_t kLines = 40'000;
+// Collectors and Sonde itself, on a large node.
+constexpr std::int64_t kOtherLines = 2'000;
+constexpr std::size_t kMiB = 1 << 20;
+
+TEST(FullNode, ShowsEveryServiceUnderTheCapOfSeries)
+{
+  NodeFixture node;
+  for (std::size_t i = 0; i < kServices; ++i)
+    node.on_loop([&] { node.fixed().slot_named(fmt::format("service-{}", i)); });
+  std::size_t started = 0;
+  for (const auto* family : families())
+    started += node.start(family->name) ? 1 : 0;
+  EXPECT_GE(started, 3U);
+  const auto text = node.scrape();
+  std::int64_t lines = 0;
+  for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1)
+    lines += text[at] != '#' ? 1 : 0;
+  EXPECT_LT(lines, kLines - kOtherLines);
+  EXPECT_GT(lines, static_cast<std::int64_t>(kServices) * 50);
+}
+
+TEST(FullNode, KeepsItsMapsWithinSixteenMebibytesAndOneForEachCpu)
+{
+  NodeFixture node;
+  std::size_t bytes = 0;
+  for (const auto* family : families())
+    if (!node.start(family->name))
+      GTEST_SKIP() << "this kernel has not all families";
+  for (const auto& map : node.hooks().maps())
+    bytes += map.bytes > 0 ? map.bytes : bpf::charged_bytes(map.fd);
+  bytes += node.maps().bytes();
+  // The table of processes grows with pid_max: two bytes for each.
+  constexpr std::size_t kLargestPidMax = 4'194'304;
+  bytes += 2 * (kLargestPidMax - std::min<std::size_t>(node.maps().pid_max(), kLargestPidMax));
+  EXPECT_LE(bytes, 16 * kMiB + node.maps().cpus() * kMiB);
+}
+
+}  // namespace
+}  // namespace sonde::testing
