@@ -68,8 +68,8 @@ Match recognise_start(std::string_view bytes)
   if (bytes.size() < 8)
     return bytes.size() > 4 && bytes[4] != '\0' && bytes[4] != '\x04' ? Match::kNo
                                                                       : Match::kNeedMore;
-  const auto length = big_endian(bytes.data());
-  const auto code = big_endian(bytes.data() + 4);
+  const auto length = big_endian(bytes);
+  const auto code = big_endian(bytes.substr(4));
   if (code == 80877103 || code == 80877104)  // SSLRequest, GSSENCRequest
     return length == 8 ? Match::kYes : Match::kNo;
   if (code == 80877102)  // CancelRequest

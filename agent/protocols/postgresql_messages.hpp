@@ -13,11 +13,12 @@ inline constexpr std::uint32_t kLongestMessage = 1 << 30;
 // Less than this of a message is not worth telling the kernel.
 inline constexpr std::uint64_t kLeastSkip = 4096;
 
-inline std::uint32_t big_endian(const char* bytes)
+// Of the first four bytes.
+inline std::uint32_t big_endian(std::string_view bytes)
 {
   std::uint32_t value = 0;
-  for (int i = 0; i < 4; ++i)
-    value = value << 8 | static_cast<std::uint8_t>(bytes[i]);
+  for (const char c : bytes.substr(0, 4))
+    value = value << 8 | static_cast<std::uint8_t>(c);
   return value;
 }
 
@@ -46,13 +47,13 @@ public:
     if (have_ == 0)
       first_ns_ = time_ns;
     const auto take = std::min(bytes.size(), wanted_ - have_);
-    std::copy_n(bytes.data(), take, header_.data() + have_);
+    std::ranges::copy(bytes.substr(0, take), header_.data() + have_);
     have_ += take;
     bytes.remove_prefix(take);
     if (have_ < wanted_)
       return Event::kNeedMore;
     type_ = is_startup() ? '\0' : header_[0];
-    length_ = big_endian(header_.data() + (is_startup() ? 0 : 1));
+    length_ = big_endian(header().substr(is_startup() ? 0 : 1));
     const std::uint32_t read = is_startup() ? 8 : 4;
     remaining_ = length_ > read ? length_ - read : 0;
     in_body_ = true;
@@ -79,7 +80,7 @@ public:
   bool is_startup() const { return wanted_ == kStartupHeader; }
   char type() const { return type_; }
   std::uint32_t length() const { return length_; }
-  std::uint32_t code() const { return big_endian(header_.data() + 4); }  // of a startup message
+  std::uint32_t code() const { return big_endian(header().substr(4)); }  // of a startup message
   std::uint64_t size() const { return std::uint64_t{length_} + (is_startup() ? 0 : 1); }
   std::string_view body() const { return body_; }
   std::uint64_t remaining() const { return in_body_ ? remaining_ : 0; }
@@ -88,6 +89,8 @@ public:
   std::uint64_t first_ns() const { return first_ns_; }
 
 private:
+  std::string_view header() const { return {header_.data(), header_.size()}; }
+
   static constexpr std::size_t kHeader = 5;
   static constexpr std::size_t kStartupHeader = 8;
 

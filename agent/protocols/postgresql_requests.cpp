@@ -52,7 +52,7 @@ bool looks_like_requests(std::string_view bytes)
     if (bytes.size() < 5)
       return false;
     last = bytes.front();
-    const auto length = big_endian(bytes.data() + 1);
+    const auto length = big_endian(bytes.substr(1));
     if (!is_length(last, length))
       return false;
     if (bytes.size() < 1 + std::size_t{length})

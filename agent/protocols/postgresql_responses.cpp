@@ -65,7 +65,7 @@ bool looks_like_response(std::string_view bytes)
   constexpr std::string_view kTypes = "123ACDEGHIKNRSTVWZcdnstv";
   if (bytes.empty() || !kTypes.contains(bytes.front()))
     return false;
-  return bytes.size() < 5 || is_length(bytes.front(), big_endian(bytes.data() + 1));
+  return bytes.size() < 5 || is_length(bytes.front(), big_endian(bytes.substr(1)));
 }
 
 ResponseReader::Step ResponseReader::next(std::string_view& bytes, std::uint64_t time_ns)
@@ -163,7 +163,7 @@ Tail find_tail(std::string_view bytes)
   for (std::size_t size = 5; size <= bytes.size(); ++size) {
     const auto message = bytes.substr(bytes.size() - size);
     const char type = message.front();
-    if (big_endian(message.data() + 1) != size - 1)
+    if (big_endian(message.substr(1)) != size - 1)
       continue;
     const auto body = message.substr(5);
     if (type == 'C' && size <= kMostTag && body.size() > 1 && body.find('\0') == body.size() - 1 &&

@@ -35,14 +35,12 @@ public:
         ++digits_;
       } else if (c == '\r') {
         ended_ = true;
-      } else if (digits_ > 0 || negative_ || streamed_) {
-        return Step::kBad;
-      } else if (c == '-') {
-        negative_ = true;
-      } else if (c == '?') {
-        streamed_ = true;
       } else {
-        return Step::kBad;
+        const bool first = digits_ == 0 && !negative_ && !streamed_;
+        negative_ = negative_ || c == '-';
+        streamed_ = streamed_ || c == '?';
+        if (!first || (c != '-' && c != '?'))
+          return Step::kBad;
       }
     }
     return Step::kNeedMore;
