@@ -348,8 +348,10 @@ void Connection::settle()
 
 void Connection::update_wish(Direction direction)
 {
-  const auto appetite = decoder_->appetite(direction);
+  auto appetite = decoder_->appetite(direction);
   const auto at = kernel_direction_of(role_, direction);
+  if (appetite.of_sender && at == SONDE_SOCKET_RECEIVED)
+    appetite = {.mode = Appetite::Mode::kFull, .skip = appetite.skip};
   auto& stream = streams_[at];
   // From where the decoder stands: what waits has not reached it.
   const auto here =

@@ -45,6 +45,9 @@ struct Appetite {
   // `limit` holds for all calls of the direction until the other one speaks; later calls of the
   // turn give a few hundred bytes.
   bool per_turn = false;
+  // Only where calls are the sender's own, who writes whole messages; a receiver's calls cut
+  // anywhere, and everything is wanted.
+  bool of_sender = false;
   std::uint64_t skip = 0;  // so many bytes from here on are not wanted at all, then `mode` holds
 };
 

@@ -347,9 +347,11 @@ Appetite Decoder::appetite(Direction direction) const
   // Answers that were each written in calls of their own will hardly be written together later.
   const bool apart = !to_server && !together_ && apart_ >= kEnoughApart;
   if (pipelined_)
-    between =
-        apart ? Appetite{.mode = Mode::kHeadAndTail, .limit = kResponseHead, .tail = kResponseTail}
-              : Appetite{};
+    between = apart ? Appetite{.mode = Mode::kHeadAndTail,
+                               .limit = kResponseHead,
+                               .tail = kResponseTail,
+                               .of_sender = true}
+                    : Appetite{};
   const bool followed = to_server ? requesting_ == Requesting::kFollowed || tentative_
                                   : responding_ == Responding::kFollowed;
   if (!followed || (to_server && awaits_upgrade_))
