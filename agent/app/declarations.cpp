@@ -247,8 +247,12 @@ Result<> accept_value(const Setting& setting, const Value& value)
   for (const auto& rule : kRules)
     if (rule.key == setting.key)
       return rule.accept(value);
-  if (setting.key.ends_with(".ring-bytes"))
-    return accept_ring_bytes(value);
+  if (setting.key.ends_with(".ring-bytes")) {
+    const auto* bytes = std::get_if<std::int64_t>(&value);
+    // 0 where the default is: chosen by the agent.
+    const bool chosen = bytes != nullptr && *bytes == 0 && setting.fallback == "0";
+    return chosen ? Result<>() : accept_ring_bytes(value);
+  }
   if (setting.key.ends_with("bounds")) {
     if (const auto* bounds = std::get_if<std::vector<std::chrono::nanoseconds>>(&value))
       return accept_bounds(*bounds);

@@ -39,8 +39,9 @@ constexpr Setting kSettings[] = {
      "auto tracepoints functions"},
     {"socket.ring-bytes",
      SettingKind::kInteger,
-     "4Mi",
-     "ring for what is captured, a power of two; what finds it full is lost and counted"},
+     "0",
+     "ring for what is captured, a power of two; what finds it full is lost and counted; 0: 8Mi, "
+     "or 4Mi where kernel.pid_max is above a million, so that all maps stay within 16 MiB"},
     {"http.routes",
      SettingKind::kTexts,
      "",
@@ -293,6 +294,15 @@ Result<> Socket::self_check()
                                                       : fail("socket: a send was not seen");
 }
 
+std::uint32_t ring_bytes(const Host& host)
+{
+  if (const auto bytes = host.settings.integer("socket.ring-bytes"); bytes > 0)
+    return static_cast<std::uint32_t>(bytes);
+  constexpr std::uint32_t kManyProcesses = 1'048'576;
+  constexpr std::uint32_t kMiB = 1U << 20;
+  return host.maps.pid_max() > kManyProcesses ? 4 * kMiB : 8 * kMiB;
+}
+
 Result<std::unique_ptr<Probe>> start(Host& host)
 {
   const auto source = SONDE_TRY(choose_source(host.settings.text("socket.source")));
@@ -300,8 +310,7 @@ Result<std::unique_ptr<Probe>> start(Host& host)
   SONDE_TRY(host.maps.share_with(skeleton->obj));
   skeleton->rodata->sonde_family = host.family;
   choose_programs(*skeleton.operator->(), source);
-  bpf_map__set_max_entries(skeleton->maps.socket_records,
-                           static_cast<__u32>(host.settings.integer("socket.ring-bytes")));
+  bpf_map__set_max_entries(skeleton->maps.socket_records, ring_bytes(host));
   SONDE_TRY(skeleton.load());
   auto probe = std::make_unique<Socket>(host, std::move(skeleton));
   SONDE_TRY(probe->connect());
