@@ -19,7 +19,7 @@ SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 FIELDS = ("requests", "aborted", "sql", "redis", "redis_errors", "passed")
 # What asking for the truth leaves behind, on either side.
-OWN_TABLE, OWN_ROUTE, OWN_COMMANDS = "pg_stat_statements", "/truth", ("INFO",)
+OWN_VERB, OWN_ROUTE, OWN_COMMANDS = "table", "/truth", ("INFO",)
 
 
 def rows_of(document, field):
@@ -182,6 +182,7 @@ def sql_client(comparison, metrics, rows, service, peer):
 def sql_server(comparison, metrics, rows, service, _):
     family = "database_server_query_duration_seconds_count"
     seen = metrics.sum(family, {"query_type": same}, service=service, system="postgresql")
+    seen.pop((OWN_VERB,), None)
     comparison.equal(f"{service}: {family}", added(rows["sql"], ("verb",)), seen)
     errors = [row for row in rows["sql"] if row["sqlstate"]]
     seen = metrics.sum("database_server_errors_total", {"sqlstate": same}, service=service, system="postgresql")
@@ -233,7 +234,6 @@ def truths(comparison, field, left, right):
             rows = load(side)[source]
             if field == "verbs":  # PostgreSQL's own count has only what succeeded
                 rows = [row for row in rows if not row["sqlstate"]]
-            rows = [row for row in rows if row.get("table") != OWN_TABLE]
             # A subcommand that Redis does not know (CLIENT SETINFO before 7.2) is in no count of its own.
             rows = [row for row in rows if row.get("operation") != "CLIENT"]
             sides.append(without_own(added(rows, keys, quantity)))
@@ -260,7 +260,6 @@ def main():
             subject, _, files = check.partition("=")
             kind, service, *peer = subject.split(":")
             rows = load(files)
-            rows["sql"] = [row for row in rows["sql"] if row["table"] != OWN_TABLE]
             KINDS[kind](comparison, read, rows, service, peer[0] if peer else None)
         if comparison.differences:
             read.print_losses()

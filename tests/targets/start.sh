@@ -68,9 +68,9 @@ start_postgres() {
     -c unix_socket_directories="$dir/postgres" -c fsync=off -c max_connections=200 -c autovacuum=off \
     -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.track_utility=on -c pg_stat_statements.max=1000
   listening postgres
-  # Through its Unix socket, which no tap of TCP sees.
   psql -q --host="$dir/postgres" --port="${port[postgres]}" --username=sonde --dbname=postgres <<'SQL'
 create extension pg_stat_statements;
+create view truth as select coalesce(json_agg(json_build_array(query, calls)), '[]') from pg_stat_statements;
 create table tracks (id int primary key, title text not null, plays int not null default 0);
 create table plays (track int not null, seconds int not null);
 insert into tracks (id, title) select id, 'track ' || id from generate_series(1, 1000) id;
