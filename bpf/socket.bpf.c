@@ -137,41 +137,22 @@ static __always_inline int passed(struct sock *sk, int bytes, int flags, const i
 	return 0;
 }
 
-/* The kernel closes in one step on a reset; an orderly close passes through the states named here,
- * and which side began is in the first of them. */
-static __always_inline int changed(struct sock *sk, int from, int to)
+static __always_inline int listens(struct sock *sk)
 {
-	struct sonde_socket *socket;
+	struct sonde_socket_port port = {.port = sk->__sk_common.skc_num};
+	__u32 one = 1;
+
+	port.netns = sk->__sk_common.skc_net.net->ns.inum;
+	bpf_map_update_elem(&socket_ports, &port, &one, BPF_ANY);
+	return 0;
+}
+
+static __always_inline int report_closed(struct sonde_socket *socket, __u32 how)
+{
 	struct sonde_socket_closed *closed;
-	__u32 how = SONDE_SOCKET_CLOSED_HERE;
 
-	if (to == BPF_TCP_LISTEN) {
-		struct sonde_socket_port port = {.port = sk->__sk_common.skc_num};
-		__u32 one = 1;
-
-		port.netns = sk->__sk_common.skc_net.net->ns.inum;
-		bpf_map_update_elem(&socket_ports, &port, &one, BPF_ANY);
+	if (!socket->id || (socket->state & SONDE_SOCKET_CLOSED))
 		return 0;
-	}
-	if (to == BPF_TCP_ESTABLISHED) {
-		int transport = socket__transport(sk);
-
-		if (transport >= 0)
-			socket__established(sk, transport);
-		return 0;
-	}
-	if (to == BPF_TCP_FIN_WAIT1 && sk->sk_shutdown != SONDE_SHUTDOWN_MASK)
-		return 0;
-	if (to != BPF_TCP_CLOSE && to != BPF_TCP_FIN_WAIT1 && to != BPF_TCP_LAST_ACK)
-		return 0;
-	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!socket || !socket->id || (socket->state & SONDE_SOCKET_CLOSED))
-		return 0;
-	if (to == BPF_TCP_LAST_ACK || from == BPF_TCP_LAST_ACK || from == BPF_TCP_CLOSE_WAIT)
-		how = SONDE_SOCKET_CLOSED_THERE;
-	if (sk->sk_err || (to == BPF_TCP_CLOSE &&
-			   (from == BPF_TCP_ESTABLISHED || from == BPF_TCP_CLOSE_WAIT)))
-		how = SONDE_SOCKET_CLOSED_RESET;
 	socket->state |= SONDE_SOCKET_CLOSED;
 	closed = socket__reserve(SONDE_KIND_SOCKET_CLOSED, sizeof(*closed));
 	if (!closed)
@@ -181,6 +162,62 @@ static __always_inline int changed(struct sock *sk, int from, int to)
 	closed->verdict = socket->verdict;
 	socket__submit(closed);
 	return 0;
+}
+
+/* The kernel closes in one step on a reset; an orderly close passes through the states named here,
+ * and which side began is in the first of them. */
+static __always_inline __u32 how_closed(struct sock *sk, int from, int to)
+{
+	if (sk->sk_err || (to == BPF_TCP_CLOSE &&
+			   (from == BPF_TCP_ESTABLISHED || from == BPF_TCP_CLOSE_WAIT)))
+		return SONDE_SOCKET_CLOSED_RESET;
+	if (to == BPF_TCP_LAST_ACK || from == BPF_TCP_LAST_ACK || from == BPF_TCP_CLOSE_WAIT)
+		return SONDE_SOCKET_CLOSED_THERE;
+	return SONDE_SOCKET_CLOSED_HERE;
+}
+
+/* The states that these lead to are entered by close(2) and by shutdown(2), after which more may be
+ * read. */
+static __always_inline bool lets_go(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 nr = call__number(task);
+
+	return (task->flags & SONDE_PF_EXITING) || nr == NR_CLOSE || nr == NR_CLOSE_RANGE ||
+	       nr == NR_DUP2 || nr == NR_DUP3;
+}
+
+/* A connection that has ended may still have bytes that nobody has read: the socket is closed once
+ * its process has let go of it, at tcp_destroy_sock at the latest. MPTCP has no such event. */
+static __always_inline int changed(struct sock *sk, int from, int to)
+{
+	struct sonde_socket *socket;
+	int transport;
+	__u32 how;
+
+	if (to == BPF_TCP_LISTEN)
+		return listens(sk);
+	if (to != BPF_TCP_ESTABLISHED && to != BPF_TCP_CLOSE && to != BPF_TCP_FIN_WAIT1 &&
+	    to != BPF_TCP_LAST_ACK)
+		return 0;
+	transport = socket__transport(sk);
+	if (to == BPF_TCP_ESTABLISHED) {
+		if (transport >= 0)
+			socket__established(sk, transport);
+		return 0;
+	}
+	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!socket)
+		return 0;
+	how = how_closed(sk, from, to);
+	if (to == BPF_TCP_CLOSE) {
+		socket->how = how;
+		if (transport == SONDE_SOCKET_MPTCP ||
+		    (sk->__sk_common.skc_flags & (1ul << SOCK_DEAD)))
+			return report_closed(socket, how);
+		return 0;
+	}
+	return lets_go() ? report_closed(socket, how) : 0;
 }
 
 SEC("tp_btf/sock_send_length")
@@ -209,6 +246,14 @@ int BPF_PROG(socket_changed_within, struct sock *sk, int from, int to)
 	return changed(sk, from, to);
 }
 
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(socket_destroyed, struct sock *sk)
+{
+	struct sonde_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	return socket ? report_closed(socket, socket->how) : 0;
+}
+
 /* Sockets that were there before: listeners give roles, and where the kernel keeps no positions the
  * first bytes seen are not the first ones. */
 SEC("iter/task_file")
@@ -228,7 +273,7 @@ int socket_find(struct bpf_iter__task_file *ctx)
 	if (transport < 0)
 		return 0;
 	if (sk->__sk_common.skc_state == BPF_TCP_LISTEN && transport != SONDE_SOCKET_UNIX)
-		return changed(sk, 0, BPF_TCP_LISTEN);
+		return listens(sk);
 	if (transport == SONDE_SOCKET_TCP)
 		return 0;
 	socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);

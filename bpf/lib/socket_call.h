@@ -6,6 +6,7 @@
 
 #define SONDE_PF_KTHREAD   0x00200000
 #define SONDE_PF_IO_WORKER 0x00000010
+#define SONDE_PF_EXITING   0x00000004
 
 /* What is left of a call, advanced chunk by chunk. */
 struct socket_call {
@@ -164,34 +165,53 @@ static __always_inline void call__report(struct socket_call *call)
 }
 
 #if defined(__TARGET_ARCH_x86)
-enum { NR_READ = 0, NR_WRITE = 1, NR_READV = 19, NR_WRITEV = 20, NR_SENDTO = 44, NR_RECVFROM = 45,
-       NR_SENDMSG = 46, NR_RECVMSG = 47, NR_PREADV2 = 327, NR_PWRITEV2 = 328 };
+enum {
+	NR_READ = 0, NR_WRITE = 1, NR_CLOSE = 3, NR_READV = 19, NR_WRITEV = 20, NR_DUP2 = 33,
+	NR_SENDTO = 44, NR_RECVFROM = 45, NR_SENDMSG = 46, NR_RECVMSG = 47, NR_DUP3 = 292,
+	NR_PREADV2 = 327, NR_PWRITEV2 = 328, NR_CLOSE_RANGE = 436,
+};
 #else
-enum { NR_READ = 63, NR_WRITE = 64, NR_READV = 65, NR_WRITEV = 66, NR_SENDTO = 206,
-       NR_RECVFROM = 207, NR_SENDMSG = 211, NR_RECVMSG = 212, NR_PREADV2 = 286, NR_PWRITEV2 = 287 };
+enum {
+	NR_DUP3 = 24, NR_CLOSE = 57, NR_READ = 63, NR_WRITE = 64, NR_READV = 65, NR_WRITEV = 66,
+	NR_SENDTO = 206, NR_RECVFROM = 207, NR_SENDMSG = 211, NR_RECVMSG = 212, NR_PREADV2 = 286,
+	NR_PWRITEV2 = 287, NR_CLOSE_RANGE = 436, NR_DUP2 = NR_DUP3,
+};
 #endif
+
+#define SONDE_NO_CALL ~0ull
+
+/* The number of the system call the task is in; none for workers and for 32-bit calls, whose
+ * numbers are others. */
+static __always_inline __u64 call__number(struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	if (task->flags & SONDE_PF_IO_WORKER)
+		return SONDE_NO_CALL;
+#if defined(__TARGET_ARCH_x86)
+	if (task->thread_info.status & 2 /* TS_COMPAT */)
+		return SONDE_NO_CALL;
+	return regs->orig_ax;
+#else
+	return regs->syscallno;
+#endif
+}
 
 /* Where the running system call has its bytes; false for one that is not known to have any
  * (sendfile, io_uring, 32-bit calls, workers). */
 static __always_inline bool call__locate(struct socket_call *call, struct task_struct *task)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	__u64 nr, second, third, header[2];
+	__u64 second, third, header[2];
 
-	if (task->flags & SONDE_PF_IO_WORKER)
-		return false;
 #if defined(__TARGET_ARCH_x86)
-	if (task->thread_info.status & 2 /* TS_COMPAT */)
-		return false;
-	nr = regs->orig_ax;
 	second = regs->si;
 	third = regs->dx;
 #else
-	nr = regs->syscallno;
 	second = regs->regs[1];
 	third = regs->regs[2];
 #endif
-	switch (nr) {
+	switch (call__number(task)) {
 	case NR_READ:
 	case NR_WRITE:
 	case NR_SENDTO:

@@ -11,7 +11,6 @@
 #define SONDE_IPPROTO_MPTCP  262
 #define SONDE_SOCK_STREAM    1
 #define SONDE_RCV_SHUTDOWN   1
-#define SONDE_SHUTDOWN_MASK  3
 
 /* Every stream socket that was used since the agent started; freed with the socket. */
 struct {

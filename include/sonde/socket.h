@@ -141,8 +141,9 @@ struct sonde_socket {
 	 * bytes. */
 	__u64 count[SONDE_SOCKET_DIRECTIONS];
 	__u32 verdict;
-	__u16 state;  /* enum sonde_socket_state */
-	__u16 turn;	/* whose turn it is: a direction plus 1 */
+	__u16 state;	/* enum sonde_socket_state */
+	__u8 how;	/* enum sonde_socket_close, of a connection that has ended */
+	__u8 turn;	/* whose turn it is: a direction plus 1 */
 	__u64 captured; /* in this turn */
 };
 

@@ -148,6 +148,33 @@ TEST_P(SocketRecords, WhatATapCannotSeeIsCoveredOrKnownByThePositionAfterIt)
   }
 }
 
+TEST_P(SocketRecords, WhatIsReadAfterTheConnectionHasEndedIsSeenBeforeTheClose)
+{
+  const auto sockets = run([] {
+    const auto pair = connect_pair(AF_INET, 0);
+    if (::write(pair.client, "ask", 3) != 3)
+      _exit(8);
+    ::shutdown(pair.client, SHUT_WR);
+    std::string buffer(3, '\0');
+    if (::read(pair.server, buffer.data(), 3) != 3)
+      _exit(9);
+    send_pattern(Call::kReadWrite, pair.server, 5000, 3);
+    ::close(pair.server);
+    ::usleep(100'000);  // the kernel has closed it, nothing has been read
+    receive_all(Call::kReadWrite, pair.client, 4);
+    ::close(pair.client);
+  });
+  ASSERT_EQ(sockets.size(), 2U);
+  for (const auto& socket : sockets) {
+    EXPECT_TRUE(socket.closed.has_value());
+    EXPECT_FALSE(socket.spoke_after_close);
+    if (socket.opened.role == SONDE_SOCKET_ROLE_CLIENT) {
+      EXPECT_EQ(socket.stream[SONDE_SOCKET_RECEIVED].captured, 5000U);
+      EXPECT_EQ(socket.closed, SONDE_SOCKET_CLOSED_HERE);
+    }
+  }
+}
+
 TEST_P(SocketRecords, AReceiverThatStopsOrResetsIsToldApart)
 {
   const auto how = [](const std::vector<TappedSocket>& sockets, sonde_socket_role role) {

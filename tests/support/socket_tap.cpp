@@ -85,6 +85,7 @@ void SocketTap::place(const sonde_socket_bytes& record)
     return;
   auto& socket = known->second;
   auto& stream = socket.stream[record.direction];
+  socket.spoke_after_close = socket.spoke_after_close || socket.closed;
   if ((record.flags & SONDE_SOCKET_END) != 0)
     stream.ended = true;
   if (record.covered == 0)

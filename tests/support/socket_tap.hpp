@@ -34,6 +34,7 @@ struct TappedSocket {
   sonde_socket_opened opened{};
   TappedStream stream[SONDE_SOCKET_DIRECTIONS];
   std::optional<std::uint32_t> closed;  // enum sonde_socket_close
+  bool spoke_after_close = false;
 };
 
 class SocketTap {
