@@ -17,32 +17,6 @@ constexpr std::uint32_t kMalformed = 5;
 constexpr std::uint32_t kRemembered = 1024;
 // An upgrade of an upgrade is a game, not a protocol.
 constexpr std::uint8_t kMostSuccessors = 4;
-// Positions are compared modulo 2^32: a farther one would lie behind.
-constexpr std::uint64_t kFarthestSkip = std::uint64_t{1} << 30U;
-
-constexpr std::uint64_t kWishHead =
-    std::uint64_t{SONDE_SOCKET_HEAD_LIMIT / 16} << 48U | std::uint64_t{SONDE_SOCKET_HEAD} << 32U;
-
-sonde_socket_mode mode_of(Appetite::Mode mode)
-{
-  switch (mode) {
-  case Appetite::Mode::kHead:
-    return SONDE_SOCKET_HEAD;
-  case Appetite::Mode::kHeadAndTail:
-    return SONDE_SOCKET_HEAD_AND_TAIL;
-  case Appetite::Mode::kFull:
-    return SONDE_SOCKET_FULL;
-  case Appetite::Mode::kNothing:
-    break;
-  }
-  return SONDE_SOCKET_SIZES;
-}
-
-std::uint32_t up_to(std::uint32_t bytes, std::uint32_t most)
-{
-  return std::min((bytes + 15) / 16 * 16, most / 16 * 16);
-}
-
 Exchange::End end_of(sonde_socket_close how, Role role)
 {
   if (how == SONDE_SOCKET_CLOSED_RESET)
@@ -167,15 +141,36 @@ void Connection::recognise(std::uint8_t kernel_direction, const Item& item)
   recognition_->keep(kernel_direction, item);
   if (item.kind != Item::Kind::kBytes)
     return;
-  const auto answer = recognition_->ask(owner_.protocols(), hint());
+  const bool turns = turn_ != kernel_direction;
+  turn_ = kernel_direction;
+  turned_ = turned_ || turns;
+  auto answer = recognition_->ask(owner_.protocols(), hint());
+  if (answer.match == Match::kNo && joined_ && turns && item.starts_call) {
+    // What came before may be the end of something, this the beginning of a request.
+    recognition_ = std::make_unique<Recognition>(false);
+    recognition_->keep(kernel_direction, item);
+    answer = recognition_->ask(owner_.protocols(), hint());
+    if (answer.match == Match::kNeedMore &&
+        (!hint() || direction_of(*hint(), kernel_direction) == Direction::kToClient))
+      answer.match = Match::kNo;
+  }
   if (answer.match == Match::kNeedMore)
     return;
   const auto kept = std::move(recognition_);
   if (answer.match == Match::kYes) {
     start(*answer.protocol, answer.role, kept->from_start());
-    kept->replay([this](std::uint8_t direction, const Item& one) { this->item(direction, one); });
-  } else if (!joined_ || --attempts_ == 0) {
+    // Answers to what was asked before it was joined are nobody's.
+    bool begun = !joined_;
+    const auto asking = kernel_direction_of(answer.role, Direction::kToServer);
+    kept->replay([&](std::uint8_t direction, const Item& one) {
+      begun = begun || direction == asking;
+      if (begun)
+        this->item(direction, one);
+    });
+  } else if (!joined_ || gives_up()) {
     ignore();
+  } else {
+    look_on();
   }
 }
 
@@ -193,10 +188,7 @@ void Connection::recognise_anew(bool from_start)
   joined_ = !from_start;
   if (from_start)
     recognition_ = std::make_unique<Recognition>(true);
-  for (std::uint8_t direction = 0; direction < wishes_.size(); ++direction) {
-    streams_.at(direction).unwanted_until(0);
-    set_wish(direction, kWishHead);
-  }
+  want_heads();
 }
 
 void Connection::decode(Direction direction, const Item& item)
@@ -309,15 +301,6 @@ void Connection::stop_decoding()
   waiting_bytes_ = 0;
 }
 
-void Connection::ignore()
-{
-  stop_decoding();
-  ignored_ = true;
-  const auto wish = sonde_socket_wish(SONDE_SOCKET_IGNORE, 0, 0, false, 0);
-  for (std::uint8_t direction = 0; direction < wishes_.size(); ++direction)
-    set_wish(direction, wish);
-}
-
 bool Connection::failing() const
 {
   return malformed_ > kMalformed && malformed_ > exchanges_;
@@ -344,45 +327,6 @@ void Connection::settle()
   }
   update_wish(Direction::kToServer);
   update_wish(Direction::kToClient);
-}
-
-void Connection::update_wish(Direction direction)
-{
-  auto appetite = decoder_->appetite(direction);
-  const auto at = kernel_direction_of(role_, direction);
-  if (appetite.of_sender && at == SONDE_SOCKET_RECEIVED)
-    appetite = {.mode = Appetite::Mode::kFull, .skip = appetite.skip};
-  auto& stream = streams_[at];
-  // From where the decoder stands: what waits has not reached it.
-  const auto here =
-      stream.position() - (direction == Direction::kToClient ? waiting_bytes_ : std::size_t{0});
-  const auto until = here + std::min(appetite.skip, kFarthestSkip);
-  const bool nothing = appetite.mode == Appetite::Mode::kNothing;
-  const auto limit = appetite.limit > 0 ? appetite.limit : std::uint32_t{SONDE_SOCKET_HEAD_LIMIT};
-  stream.unwanted_until(nothing ? ~std::uint64_t{0} : until);
-  set_wish(at,
-           sonde_socket_wish(mode_of(appetite.mode) |
-                                 (appetite.per_turn ? std::uint32_t{SONDE_SOCKET_PER_TURN} : 0U),
-                             nothing ? 0 : up_to(limit, 0xffff * 16),
-                             up_to(appetite.tail, 0xff * 16),
-                             appetite.skip > 0,
-                             appetite.skip > 0 ? Stream::wire_position(until) : 0));
-}
-
-void Connection::set_wish(std::uint8_t kernel_direction, std::uint64_t wish)
-{
-  if (wishes_.at(kernel_direction) == wish && wished_)
-    return;
-  if (!wished_) {
-    // The entry may be another socket's still: both words at once.
-    wished_ = true;
-    const auto other =
-        kernel_direction == SONDE_SOCKET_SENT ? SONDE_SOCKET_RECEIVED : SONDE_SOCKET_SENT;
-    wishes_.at(other) = kWishHead;
-    owner_.wish(*this, other, kWishHead);
-  }
-  wishes_.at(kernel_direction) = wish;
-  owner_.wish(*this, static_cast<sonde_socket_direction>(kernel_direction), wish);
 }
 
 void Connection::exchange(const Exchange& exchange)

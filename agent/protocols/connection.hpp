@@ -72,6 +72,9 @@ private:
   void recognise(std::uint8_t kernel_direction, const Item& item);
   void start(const Protocol& protocol, Role role, bool from_start);
   void recognise_anew(bool from_start);
+  bool gives_up();
+  void look_on();
+  void want_heads();
   void decode(Direction direction, const Item& item);
   void wait(const Item& item);
   void release(bool all);
@@ -102,7 +105,10 @@ private:
   std::uint32_t malformed_ = 0;
   Role role_;
   std::uint8_t hint_;
-  std::uint8_t attempts_;  // to recognise it
+  std::uint32_t looks_ = 0;
+  std::uint8_t attempts_;                        // to recognise it
+  std::uint8_t turn_ = SONDE_SOCKET_DIRECTIONS;  // who spoke last
+  bool turned_ = false;                          // since the last attempt
   std::uint8_t handed_over_ = 0;
   bool joined_;         // in the middle
   bool shown_ = false;  // its activity

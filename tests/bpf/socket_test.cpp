@@ -314,7 +314,9 @@ TEST_P(Socket, ConnectionsOlderThanTheTapAreCountedFromTheirNextRequestOn)
   const WebServer server(/*polls=*/std::string_view(GetParam()) == "functions");
   constexpr Load kLoad{.threads = 1, .requests = 200, .pipeline = 1, .connection = 200};
   int steps[2];
+  int rounds[2];
   ASSERT_EQ(::pipe(steps), 0);
+  ASSERT_EQ(::pipe(rounds), 0);
   Worker caller([&] {
     std::vector<int> fds;
     std::vector<std::string> inputs(8);
@@ -329,12 +331,13 @@ TEST_P(Socket, ConnectionsOlderThanTheTapAreCountedFromTheirNextRequestOn)
     };
     round();
     char byte = 0;
-    if (::read(steps[0], &byte, 1) != 1)
+    if (::write(rounds[1], "d", 1) != 1 || ::read(steps[0], &byte, 1) != 1)
       _exit(26);
     round();
   });
   caller.go();
-  ::usleep(1'500'000);
+  char done = 0;
+  ASSERT_EQ(::read(rounds[0], &done, 1), 1);
   start();
   node_.on_loop([&] {
     node_.fixed().place(server.tgid(), "web");
@@ -343,8 +346,8 @@ TEST_P(Socket, ConnectionsOlderThanTheTapAreCountedFromTheirNextRequestOn)
   ASSERT_EQ(::write(steps[1], "g", 1), 1);
   caller.wait_until_done();
   expect_counted(kLoad, 8);
-  ::close(steps[0]);
-  ::close(steps[1]);
+  for (const int fd : {steps[0], steps[1], rounds[0], rounds[1]})
+    ::close(fd);
 }
 
 INSTANTIATE_TEST_SUITE_P(Sources,

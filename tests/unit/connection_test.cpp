@@ -183,6 +183,17 @@ TEST(Connection, IsIgnoredWhenItsHeadIsFullAndStillNobodysOwn)
   EXPECT_TRUE(one.connection().ignored());
 }
 
+TEST(Connection, JoinedInTheMiddleOfALongMessageWaitsForItsEnd)
+{
+  Watched one(SONDE_SOCKET_ROLE_SERVER, false);
+  for (int i = 0; i < 100; ++i)
+    one.sent("a long body\n");
+  EXPECT_FALSE(one.connection().ignored());
+  one.received("Q a\n");
+  one.sent("A a\n");
+  EXPECT_EQ(one.log, Log{"s a"});
+}
+
 TEST(Connection, JoinedInTheMiddleGetsMoreThanOneChance)
 {
   Watched one(SONDE_SOCKET_ROLE_SERVER, false);
