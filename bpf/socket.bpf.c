@@ -46,6 +46,10 @@ static __always_inline bool choose(struct sonde_socket *socket, struct socket_ca
 {
 	__u32 mode = wish >> 32 & 7, until = wish, limit = (wish >> 48) * 16;
 
+	if (!wish) {
+		mode = SONDE_SOCKET_HEAD_AND_TAIL;
+		call->tail = SONDE_SOCKET_HEAD_TAIL;
+	}
 	if (!limit)
 		limit = SONDE_SOCKET_HEAD_LIMIT;
 	if (mode == SONDE_SOCKET_IGNORE)
@@ -66,7 +70,7 @@ static __always_inline bool choose(struct sonde_socket *socket, struct socket_ca
 		call->head = SONDE_SOCKET_MAX_CALL;
 	else if (mode != SONDE_SOCKET_SIZES)
 		call->head = socket__spare(limit, call->left);
-	if (mode == SONDE_SOCKET_HEAD_AND_TAIL)
+	if (mode == SONDE_SOCKET_HEAD_AND_TAIL && wish)
 		call->tail = (wish >> 40 & 0xff) * 16;
 	return true;
 }

@@ -11,8 +11,9 @@ namespace {
 // Positions are compared modulo 2^32: a farther one would lie behind.
 constexpr std::uint64_t kFarthestSkip = std::uint64_t{1} << 30U;
 
-constexpr std::uint64_t kWishHead =
-    std::uint64_t{SONDE_SOCKET_HEAD_LIMIT / 16} << 48U | std::uint64_t{SONDE_SOCKET_HEAD} << 32U;
+constexpr std::uint64_t kWishHead = std::uint64_t{SONDE_SOCKET_HEAD_LIMIT / 16} << 48U |
+                                    std::uint64_t{SONDE_SOCKET_HEAD_TAIL / 16} << 40U |
+                                    std::uint64_t{SONDE_SOCKET_HEAD_AND_TAIL} << 32U;
 
 // While it is looked at from time to time: the beginning of each turn.
 constexpr std::uint64_t kWishLook = std::uint64_t{2048 / 16} << 48U | std::uint64_t{1} << 36U |

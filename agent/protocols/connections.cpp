@@ -267,8 +267,9 @@ void Connections::remove(std::uint32_t place)
   by_id_.erase(entry.id, place);
   if (entry.pair != 0) {
     by_pair_.erase(entry.pair, place);
-    closed_[entry.pair % closed_.size()] = {
-        entry.pair, entry.live ? entry.live->connection.caller() : entry.caller};
+    auto& set = closed_[entry.pair % closed_.size()];
+    std::ranges::rotate(set, set.end() - 1);
+    set.front() = {entry.pair, entry.live ? entry.live->connection.caller() : entry.caller};
   }
   entry = {};
   free_.push_back(place);
@@ -313,10 +314,11 @@ const Service* Connections::service_of_pair(std::uint64_t pair)
 {
   if (const auto place = by_pair_.find(pair))
     return service_at(place);
-  const auto& closed = closed_[pair % closed_.size()];
-  if (closed.pair != pair)
+  const auto& set = closed_[pair % closed_.size()];
+  const auto closed = std::ranges::find(set, pair, &Closed::pair);
+  if (closed == set.end())
     return nullptr;
-  const auto& service = services_.of(closed.caller);
+  const auto& service = services_.of(closed->caller);
   return service.slot == SONDE_SLOT_OTHER ? nullptr : &service;
 }
 

@@ -155,12 +155,12 @@ private:
   std::vector<std::uint32_t> free_;
   SocketIndex<IdOf> by_id_;
   SocketIndex<PairOf> by_pair_;
-  // The last ones that closed, by their pair; a later one takes the place of an earlier one.
+  // The last ones that closed, by their pair: sets of a few, of which the oldest goes.
   struct Closed {
     std::uint64_t pair = 0;
     Caller caller;
   };
-  std::array<Closed, 1024> closed_{};
+  std::array<std::array<Closed, 8>, 512> closed_{};
   std::size_t size_ = 0;
   std::vector<std::uint32_t> waiting_;
   std::vector<std::uint32_t> swept_;

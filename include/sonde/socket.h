@@ -57,7 +57,7 @@ static inline __u64 sonde_socket_wish(__u32 mode, __u32 limit, __u32 tail, bool 
 }
 
 /* An entry of the array of verdicts; a socket keeps its index. The kernel claims a free entry for a
- * socket it announces, the agent writes the wishes and frees it (wishes first, then `socket`) when the
+ * socket it announces (no wish at all is SONDE_SOCKET_HEAD_AND_TAIL by the defaults), the agent writes the wishes and frees it (wishes first, then `socket`) when the
  * socket has closed. A socket that found none free has SONDE_SOCKET_FULL for ever: dear, but right. */
 struct sonde_socket_verdict {
 	__u64 socket; /* 0: free */
@@ -69,7 +69,9 @@ struct sonde_socket_verdict {
 /* Bytes of one record at most, and of one call in all its records. */
 #define SONDE_SOCKET_MAX_CHUNK 16384
 #define SONDE_SOCKET_MAX_CALL  (16 * SONDE_SOCKET_MAX_CHUNK)
-#define SONDE_SOCKET_HEAD_LIMIT 65536
+/* Where nothing else is said, and of a socket of which nothing is known. */
+#define SONDE_SOCKET_HEAD_LIMIT SONDE_SOCKET_MAX_CALL
+#define SONDE_SOCKET_HEAD_TAIL	256
 
 /* The first record of a socket. Positions count bytes modulo 2^32 from an origin of the socket's
  * own; the ones here are those of the first byte where `from_start`, otherwise those from which on
