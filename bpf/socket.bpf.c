@@ -67,7 +67,7 @@ static __always_inline bool choose(struct sonde_socket *socket, struct socket_ca
 			call->pass = 0, mode = SONDE_SOCKET_SIZES;
 	}
 	if (mode == SONDE_SOCKET_FULL)
-		call->head = SONDE_SOCKET_MAX_CALL;
+		call->head = SONDE_SOCKET_MAX_CALL, call->tail = SONDE_SOCKET_HEAD_TAIL;
 	else if (mode != SONDE_SOCKET_SIZES)
 		call->head = socket__spare(limit, call->left);
 	if (mode == SONDE_SOCKET_HEAD_AND_TAIL && wish)

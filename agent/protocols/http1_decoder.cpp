@@ -27,6 +27,8 @@ constexpr std::uint32_t kEnoughAlternations = 2;
 constexpr std::uint32_t kEnoughApart = 8;
 
 constexpr std::uint32_t kResponseHead = 4096;
+// Chunked answers are often written in one call, head and all.
+constexpr std::uint32_t kChunkedResponse = 65'536;
 constexpr std::uint32_t kResponseTail = 64;  // the last chunk with a trailer or two
 // Up to here the sizes of chunked bodies are exact whatever their chunks; then capture is dearer.
 constexpr std::uint64_t kChunksFollowed = 256UL * 1024;
@@ -341,7 +343,7 @@ Appetite Decoder::appetite(Direction direction) const
   Appetite between = {.mode = Mode::kHead, .per_turn = true};
   if (!to_server)
     between = {.mode = Mode::kHeadAndTail,
-               .limit = kResponseHead,
+               .limit = chunks_ ? kChunkedResponse : kResponseHead,
                .tail = kResponseTail,
                .per_turn = true};
   // Answers that were each written in calls of their own will hardly be written together later.

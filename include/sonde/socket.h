@@ -32,7 +32,7 @@ enum sonde_socket_role {
 enum sonde_socket_mode {
 	SONDE_SOCKET_HEAD = 0,		/* the first `limit` bytes of each call */
 	SONDE_SOCKET_HEAD_AND_TAIL = 1, /* and its last `tail` bytes */
-	SONDE_SOCKET_FULL = 2,		/* up to SONDE_SOCKET_MAX_CALL bytes of each call */
+	SONDE_SOCKET_FULL = 2,		/* SONDE_SOCKET_MAX_CALL bytes of each call, and its end */
 	SONDE_SOCKET_SIZES = 3,		/* records without bytes */
 	SONDE_SOCKET_IGNORE = 4,	/* no records but the close */
 	/* Added to a mode with a limit: it holds for all calls of one direction until the other one
@@ -71,7 +71,7 @@ struct sonde_socket_verdict {
 #define SONDE_SOCKET_MAX_CALL  (16 * SONDE_SOCKET_MAX_CHUNK)
 /* Where nothing else is said, and of a socket of which nothing is known. */
 #define SONDE_SOCKET_HEAD_LIMIT SONDE_SOCKET_MAX_CALL
-#define SONDE_SOCKET_HEAD_TAIL	256
+#define SONDE_SOCKET_HEAD_TAIL	4080
 
 /* The first record of a socket. Positions count bytes modulo 2^32 from an origin of the socket's
  * own; the ones here are those of the first byte where `from_start`, otherwise those from which on
