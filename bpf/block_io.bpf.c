@@ -11,8 +11,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile __u64 latency_bounds[SONDE_BUCKETS] = {};
-const volatile __u64 size_bounds[SONDE_BUCKETS] = {};
+const volatile __u64 latency_bounds[SONDE_BLOCK_IO_BUCKETS] = {};
+const volatile __u64 size_bounds[SONDE_BLOCK_IO_BUCKETS] = {};
 /* A request that took longer is reported as a fact. */
 const volatile __u64 outlier_ns = ~0ull;
 /* The kernel never runs a program within itself on one CPU, so what it counts in its CPU's rows
@@ -20,7 +20,7 @@ const volatile __u64 outlier_ns = ~0ull;
 const volatile bool alone = false;
 const volatile __u32 no_cpu = 0;
 
-/* Counters of each service, 288 KiB a CPU, and of each disk, 138 KiB a CPU; one CPU more than
+/* Counters of each service, 160 KiB a CPU, and of each disk, 69 KiB a CPU; one CPU more than
  * there are. */
 ROWS(block_io_rows, SONDE_SLOTS, struct sonde_block_io_row);
 ROWS(block_io_device_rows, SONDE_BLOCK_IO_COLUMNS, struct sonde_block_io_device_row);
@@ -36,17 +36,8 @@ struct {
 	__type(value, struct sonde_block_io_devices);
 } block_io_devices SEC(".maps");
 
-/* `plain` is a constant at every call. */
-#define COUNT(counter, n)                                                                          \
-	do {                                                                                       \
-		if (plain)                                                                         \
-			(counter) += (n);                                                          \
-		else                                                                               \
-			__sync_fetch_and_add(&(counter), (n));                                     \
-	} while (0)
-
 /* The first I/O of two new disks on two CPUs within nanoseconds may be counted for one of them. */
-static __always_inline __u32 device__row(__u32 number)
+static __noinline __u32 device__search(__u32 number)
 {
 	__u32 zero = 0, cell = sonde_block_io_cell_of(number);
 	volatile struct sonde_block_io_devices *table =
@@ -65,99 +56,116 @@ static __always_inline __u32 device__row(__u32 number)
 	return SONDE_BLOCK_IO_OTHER;
 }
 
+static __always_inline __u32 device__row(__u32 number)
+{
+	__u32 zero = 0, cell = sonde_block_io_cell_of(number);
+	volatile struct sonde_block_io_devices *table =
+		bpf_map_lookup_elem(&block_io_devices, &zero);
+
+	return table && number && table->number[cell] == number ? cell : device__search(number);
+}
+
+static __always_inline struct sonde_block_io_device_row *device__counters(__u32 cpu, __u32 number)
+{
+	__u32 index = cpu * SONDE_BLOCK_IO_COLUMNS + device__row(number);
+
+	return bpf_map_lookup_elem(&block_io_device_rows, &index);
+}
+
+static __noinline int report_outlier(__u64 owner, __u64 took, __u32 operation, __u32 device,
+				     __u64 size)
+{
+	struct sonde_outlier *outlier = facts__reserve(SONDE_KIND_OUTLIER, sizeof(*outlier));
+
+	if (!outlier)
+		return 0;
+	outlier->value = took;
+	outlier->tgid = SONDE_BLOCK_IO_TGID(owner);
+	outlier->pid = outlier->tgid;
+	outlier->slot = SONDE_BLOCK_IO_SLOT(owner);
+	outlier->what = operation;
+	outlier->detail[0] = device;
+	outlier->detail[1] = size;
+	/* Whoever runs now is not who submitted it. */
+	__builtin_memset(outlier->comm, 0, sizeof(outlier->comm));
+	facts__submit(outlier);
+	return 0;
+}
+
+static __always_inline __u64 took_since(__u64 start, __u64 now)
+{
+	return (__s64)(now - start) > 0 ? now - start : 0;
+}
+
 struct done {
 	struct request *rq;
 	__u32 operation;
 	__u32 bytes; /* now; `size` in all */
 	__u64 size;
-	__u64 owner;
-	__u32 slot;
-	bool known; /* who submitted it */
+	__u64 owner; /* the slot alone where nobody is known */
+	bool known;  /* who submitted it */
 	bool last;
 };
 
-static __always_inline void report_outlier(const struct done *done, __u64 took, __u32 device)
-{
-	struct sonde_outlier *outlier = facts__reserve(SONDE_KIND_OUTLIER, sizeof(*outlier));
-
-	if (!outlier)
-		return;
-	outlier->value = took;
-	outlier->tgid = SONDE_BLOCK_IO_TGID(done->owner);
-	outlier->pid = outlier->tgid;
-	outlier->slot = done->slot;
-	outlier->what = done->operation;
-	outlier->detail[0] = device;
-	outlier->detail[1] = done->size;
-	/* Whoever runs now is not who submitted it. */
-	__builtin_memset(outlier->comm, 0, sizeof(outlier->comm));
-	facts__submit(outlier);
-}
-
 static __always_inline void count_last(const struct done *done, struct sonde_block_io_row *service,
 				       struct sonde_block_io_device_row *disk, __u64 start,
-				       __u32 device, const bool plain)
+				       __u32 device)
 {
-	__u32 op = done->operation & (SONDE_BLOCK_IO_OPERATIONS - 1);
-	__u64 now = bpf_ktime_get_ns(), took = 0;
-	__u32 bucket;
+	__u32 op = done->operation & (SONDE_BLOCK_IO_OPERATIONS - 1), bucket;
+	__u64 took = took_since(start, bpf_ktime_get_ns());
 
-	bucket = sonde_bucket(size_bounds, done->size);
-	COUNT(disk->size[op].buckets[bucket], 1);
+	bucket = sonde_block_io_bucket(size_bounds, done->size);
+	__sync_fetch_and_add(&disk->size[op][bucket], 1);
 	if (!done->known)
-		COUNT(service->unknown_submitters, 1);
+		__sync_fetch_and_add(&service->unknown_submitters, 1);
 	if (!start) {
-		COUNT(service->unknown_starts, 1);
+		__sync_fetch_and_add(&service->unknown_starts, 1);
 		return;
 	}
-	if ((__s64)(now - start) > 0)
-		took = now - start;
-	bucket = sonde_bucket(latency_bounds, took);
-	COUNT(service->latency[op].buckets[bucket], 1);
-	COUNT(service->latency[op].sum, took);
-	COUNT(disk->latency[op].buckets[bucket], 1);
-	COUNT(disk->latency[op].sum, took);
+	bucket = sonde_block_io_bucket(latency_bounds, took);
+	__sync_fetch_and_add(&service->latency[op][bucket], 1);
+	__sync_fetch_and_add(&service->sums[op].latency, took);
+	__sync_fetch_and_add(&disk->latency[op][bucket], 1);
+	__sync_fetch_and_add(&disk->sums[op].latency, took);
 	if (took > outlier_ns)
-		report_outlier(done, took, device);
+		report_outlier(done->owner, took, op, device, done->size);
 }
 
-static __always_inline void count(const struct done *done, __u64 start, __u32 cpu, const bool plain)
+static __always_inline void count(const struct done *done, __u64 start, __u32 cpu)
 {
 	__u32 op = done->operation & (SONDE_BLOCK_IO_OPERATIONS - 1);
 	__u32 device = request__device(done->rq);
-	__u32 index = cpu * SONDE_BLOCK_IO_COLUMNS + device__row(device);
-	struct sonde_block_io_device_row *disk = bpf_map_lookup_elem(&block_io_device_rows, &index);
-	struct sonde_block_io_row *service = rows__of_slot(&block_io_rows, cpu, done->slot);
+	struct sonde_block_io_device_row *disk = device__counters(cpu, device);
+	struct sonde_block_io_row *service =
+		rows__of_slot(&block_io_rows, cpu, SONDE_BLOCK_IO_SLOT(done->owner));
 
 	if (!disk || !service)
 		return;
 	if (done->bytes) {
-		COUNT(service->bytes[op], done->bytes);
-		COUNT(disk->size[op].sum, done->bytes);
+		__sync_fetch_and_add(&service->sums[op].bytes, done->bytes);
+		__sync_fetch_and_add(&disk->sums[op].bytes, done->bytes);
 	}
 	if (done->last)
-		count_last(done, service, disk, start, device, plain);
+		count_last(done, service, disk, start, device);
 }
 
 /* Flushes belong to who asked for them, the first of several; else to the kernel. */
 static __always_inline void flushed(struct done *done)
 {
 	struct request *rq = request__flushed_for(done->rq);
-	struct place place;
 
 	done->operation = SONDE_BLOCK_IO_FLUSH;
 	done->last = true;
 	done->known = true;
-	done->slot = SONDE_SLOT_KERNEL;
-	if (!rq)
-		return;
-	done->owner =
-		submitted__owner(&place, by_start ? (__u64)rq : (__u64)BPF_CORE_READ(rq, biotail));
-	if (done->owner)
-		done->slot = SONDE_BLOCK_IO_SLOT(done->owner);
+	if (rq)
+		done->owner = submitted__owner(by_start ? (__u64)rq
+							: (__u64)BPF_CORE_READ(rq, biotail));
+	if (!done->owner)
+		done->owner = SONDE_SLOT_KERNEL;
 }
 
-static __always_inline int completed(struct request *rq, __u32 bytes, __u32 cpu, const bool plain)
+/* Any completion. */
+static __noinline int completed(struct request *rq, __u32 bytes, __u32 cpu)
 {
 	struct done done = {.rq = rq};
 	__u64 start = 0;
@@ -175,7 +183,6 @@ static __always_inline int completed(struct request *rq, __u32 bytes, __u32 cpu,
 		done.bytes = rq->bio ? bytes : 0;
 		done.size = done.bytes;
 		done.known = submitted__take_of(rq, done.last, &done.owner);
-		done.slot = SONDE_BLOCK_IO_SLOT(done.owner);
 		if (!done.last)
 			parts__add((__u64)rq, done.bytes);
 		else if (!done.known || (done.owner & SONDE_BLOCK_IO_PARTIAL))
@@ -183,8 +190,48 @@ static __always_inline int completed(struct request *rq, __u32 bytes, __u32 cpu,
 	}
 	if (done.last)
 		start = from_issue ? stamps__take_of(rq) : request__start(rq);
-	count(&done, start, cpu, plain);
+	count(&done, start, cpu);
 	return 0;
+}
+
+/* Nearly every completion: all of a request at once, its submitter noted where it is looked for
+ * first. Of others nothing is counted here. The time comes first: to read it waits for all reads
+ * before, so the cache misses of the rest would come after those and not beside them. */
+static __always_inline bool completed_at_once(struct request *rq, __u32 bytes, __u32 cpu)
+{
+	__u64 now = bpf_ktime_get_ns(), start, took, owner;
+	volatile __u64 *place = submitted__place(submitted__home((__u64)rq));
+	struct sonde_block_io_device_row *disk;
+	struct sonde_block_io_row *service;
+	__u32 op, device, bucket;
+
+	if (from_issue || !place || *place != (__u64)rq || !request__is_whole(rq, bytes))
+		return false;
+	start = request__start(rq);
+	owner = OWNER(place);
+	if ((owner & (SONDE_BLOCK_IO_UNDER_WAY | SONDE_BLOCK_IO_PARTIAL)) !=
+		    SONDE_BLOCK_IO_UNDER_WAY ||
+	    SONDE_BLOCK_IO_START(owner) != (by_start ? 0 : start & 0xffff) || !start)
+		return false;
+	device = request__device(rq);
+	disk = device__counters(cpu, device);
+	service = rows__of_slot(&block_io_rows, cpu, SONDE_BLOCK_IO_SLOT(owner));
+	if (!disk || !service)
+		return false;
+	OWNER(place) = 0;
+	op = request__operation(rq);
+	took = took_since(start, now);
+	service->sums[op].bytes += bytes;
+	service->sums[op].latency += took;
+	disk->sums[op].bytes += bytes;
+	disk->sums[op].latency += took;
+	bucket = sonde_block_io_bucket(latency_bounds, took);
+	service->latency[op][bucket]++;
+	disk->latency[op][bucket]++;
+	disk->size[op][sonde_block_io_bucket(size_bounds, bytes)]++;
+	if (took > outlier_ns)
+		report_outlier(owner, took, op, device, bytes);
+	return true;
 }
 
 SEC("tp_btf/block_rq_complete")
@@ -195,21 +242,18 @@ int BPF_PROG(block_rq_complete, struct request *rq, int error, unsigned int byte
 
 	if (!here)
 		return 0;
-	here->inside++;
 	here->request = (__u64)rq;
-	if (alone)
-		completed(rq, bytes, cpu, true);
-	else
-		completed(rq, bytes, cpu, false);
-	here->inside--;
+	if (!alone || !completed_at_once(rq, bytes, cpu))
+		completed(rq, bytes, cpu);
+	here->counted = (__u64)rq;
+	here->request = 0;
 	return 0;
 }
 
 /* Counted already it is not under way any more, if its submitter was known. */
-static __always_inline bool was_missed(struct request *rq, __u32 bytes)
+static __noinline bool was_missed(struct request *rq, __u32 bytes)
 {
-	struct place place;
-	__u64 owner = submitted__owner(&place, (__u64)rq);
+	__u64 owner = submitted__owner((__u64)rq);
 
 	return owner && request__is_accounted(rq) && request__is_last(rq, bytes) &&
 	       SONDE_BLOCK_IO_START(owner) == (by_start ? 0 : request__start(rq) & 0xffff);
@@ -222,24 +266,30 @@ SEC("tp_btf/block_rq_complete")
 int BPF_PROG(block_rq_complete_nested, struct request *rq, int error, unsigned int bytes)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
-	struct sonde_block_io_cpu *here = bpf_map_lookup_elem(&block_io_cpu_rows, &cpu);
+	volatile struct sonde_block_io_cpu *here = bpf_map_lookup_elem(&block_io_cpu_rows, &cpu);
+	bool counted;
 
 	if (!here)
 		return 0;
-	if (here->inside ? here->request == (__u64)rq : !was_missed(rq, bytes))
+	if (here->request)
+		counted = here->request == (__u64)rq;
+	else
+		counted = here->counted == (__u64)rq || !was_missed(rq, bytes);
+	/* An address comes back. */
+	here->counted = 0;
+	if (counted)
 		return 0;
 	__sync_fetch_and_add(&here->nested, 1);
-	return completed(rq, bytes, alone ? no_cpu : cpu, false);
+	return completed(rq, bytes, alone ? no_cpu : cpu);
 }
 
 /* `again`: the second program, for what passed the first one by. To note the same submitter twice
  * does no harm. */
 static __always_inline int submitted(__u64 key, const bool again, const bool cas)
 {
-	struct place place;
 	__u64 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	if (again && SONDE_BLOCK_IO_TGID(submitted__owner(&place, key)) == tgid)
+	if (again && SONDE_BLOCK_IO_TGID(submitted__owner(key)) == tgid)
 		return 0;
 	submitted__put(key, 0, false, cas);
 	if (from_issue)

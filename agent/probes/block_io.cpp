@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <fmt/format.h>
+#include <limits>
 #include <numeric>
 
 #include <bpf/bpf.h>
@@ -36,10 +38,19 @@ constexpr std::array<std::string_view, kOperations> kOperationLabels = {R"(opera
 using Skeleton = bpf::Skeleton<block_io_bpf>;
 using Ledger = SlotLedger<sonde_block_io_row>;
 
-std::uint64_t count(const sonde_histogram& histogram)
+using Buckets = __u64[SONDE_BLOCK_IO_BUCKETS];
+
+std::uint64_t count(const Buckets& buckets)
 {
-  return std::accumulate(
-      std::begin(histogram.buckets), std::end(histogram.buckets), std::uint64_t{0});
+  return std::accumulate(std::begin(buckets), std::end(buckets), std::uint64_t{0});
+}
+
+sonde_histogram histogram(const Buckets& buckets, std::uint64_t sum)
+{
+  sonde_histogram out{};
+  std::ranges::copy(buckets, out.buckets);
+  out.sum = sum;
+  return out;
 }
 
 // Reads and writes always exist; the rare operations once they have happened.
@@ -167,13 +178,17 @@ void BlockIo::expose_disks(metrics::Exposition& out)
   out.begin(kMetrics[kNodeLatency]);
   for (const auto& [labels, row] : disks)
     for (unsigned i = 0; i < kOperations; ++i)
-      if (shows(i, count(row->size[i]), row->size[i].sum))
-        out.histogram({labels, kOperationLabels[i]}, bounds_.latency, row->latency[i]);
+      if (shows(i, count(row->size[i]), row->sums[i].bytes))
+        out.histogram({labels, kOperationLabels[i]},
+                      bounds_.latency,
+                      histogram(row->latency[i], row->sums[i].latency));
   out.begin(kMetrics[kNodeSize]);
   for (const auto& [labels, row] : disks)
     for (unsigned i = 0; i < kOperations; ++i)
-      if (shows(i, count(row->size[i]), row->size[i].sum))
-        out.histogram({labels, kOperationLabels[i]}, bounds_.size, row->size[i]);
+      if (shows(i, count(row->size[i]), row->sums[i].bytes))
+        out.histogram({labels, kOperationLabels[i]},
+                      bounds_.size,
+                      histogram(row->size[i], row->sums[i].bytes));
 }
 
 void BlockIo::collect(Scrape& scrape)
@@ -187,14 +202,16 @@ void BlockIo::collect(Scrape& scrape)
     for (const auto& service : scrape.services)
       if (const auto row = ledger_->of(service.slot, service.generation))
         for (unsigned i = 0; i < kOperations; ++i)
-          if (shows(i, count(row->latency[i]), row->bytes[i]))
+          if (shows(i, count(row->latency[i]), row->sums[i].bytes))
             write(service.labels, *row, i);
   };
   each(kLatency, [&](const auto& labels, const auto& row, unsigned i) {
-    out.histogram({labels, kOperationLabels[i]}, bounds_.latency, row.latency[i]);
+    out.histogram({labels, kOperationLabels[i]},
+                  bounds_.latency,
+                  histogram(row.latency[i], row.sums[i].latency));
   });
   each(kBytes, [&](const auto& labels, const auto& row, unsigned i) {
-    out.sample({labels, kOperationLabels[i]}, std::uint64_t{row.bytes[i]});
+    out.sample({labels, kOperationLabels[i]}, std::uint64_t{row.sums[i].bytes});
   });
 }
 
@@ -228,22 +245,30 @@ std::vector<Loss> BlockIo::losses() const
           {"nested_completion", missed()}};
 }
 
-// Numbers of sets for that many requests at once.
-Result<std::uint32_t> sets_for(std::int64_t in_flight)
+// Places for that many requests at once.
+Result<std::uint32_t> places_for(std::int64_t in_flight)
 {
   if (in_flight < 2 * SONDE_BLOCK_IO_WAYS || in_flight > (1 << 24))
     return fail("block_io.in_flight: 16 to 16Mi");
-  return std::bit_ceil(static_cast<std::uint32_t>(in_flight)) / SONDE_BLOCK_IO_WAYS;
+  return std::bit_ceil(static_cast<std::uint32_t>(in_flight));
+}
+
+// What sonde_block_io_bucket() compares with.
+void copy_bounds(const metrics::Bounds& bounds, Buckets& to)
+{
+  const auto padded = bounds.padded();
+  for (std::size_t i = 0; i < std::size(to); ++i)
+    to[i] = std::min<std::uint64_t>(padded[i], std::numeric_limits<std::int64_t>::max());
 }
 
 Result<> configure(Host& host, block_io_bpf& object, const Histograms& bounds, const Choice& choice)
 {
-  const auto sets = SONDE_TRY(sets_for(host.settings.integer("block_io.in_flight")));
+  const auto places = SONDE_TRY(places_for(host.settings.integer("block_io.in_flight")));
   const unsigned cpus = host.maps.cpus();
   SONDE_TRY(host.maps.share_with(object.obj));
   auto& config = *object.rodata;
   config.sonde_family = host.family;
-  config.set_shift = 33U - static_cast<std::uint32_t>(std::bit_width(sets));
+  config.place_shift = 33U - static_cast<std::uint32_t>(std::bit_width(places));
   config.by_start = choice.by_start;
   config.from_issue = choice.from_issue;
   config.alone = choice.alone;
@@ -252,12 +277,12 @@ Result<> configure(Host& host, block_io_bpf& object, const Histograms& bounds, c
   config.flag_flush_sequence = choice.flag_flush_sequence;
   if (const auto outlier = host.settings.duration("block_io.outlier").count(); outlier > 0)
     config.outlier_ns = static_cast<std::uint64_t>(outlier);
-  std::ranges::copy(bounds.latency.padded(), config.latency_bounds);
-  std::ranges::copy(bounds.size.padded(), config.size_bounds);
+  copy_bounds(bounds.latency, config.latency_bounds);
+  copy_bounds(bounds.size, config.size_bounds);
   select_programs(object, choice, bpf::Features::kernel());
-  bpf_map__set_max_entries(object.maps.block_io_submitted, sets);
+  bpf_map__set_max_entries(object.maps.block_io_submitted, places / SONDE_BLOCK_IO_WAYS);
   if (choice.from_issue)
-    bpf_map__set_max_entries(object.maps.block_io_stamps, sets * SONDE_BLOCK_IO_WAYS);
+    bpf_map__set_max_entries(object.maps.block_io_stamps, places);
   bpf_map__set_max_entries(object.maps.block_io_rows, (cpus + 1) * SONDE_SLOTS);
   bpf_map__set_max_entries(object.maps.block_io_device_rows, (cpus + 1) * SONDE_BLOCK_IO_COLUMNS);
   return {};
@@ -271,6 +296,10 @@ Result<std::unique_ptr<Probe>> start(Host& host)
   const auto choice = SONDE_TRY(choose(host.settings, kernel));
   Histograms bounds{SONDE_TRY(duration_bounds(host.settings, "block_io.latency_bounds")),
                     SONDE_TRY(integer_bounds(host.settings, "block_io.size_bounds"))};
+  if (bounds.latency.buckets() > SONDE_BLOCK_IO_BUCKETS ||
+      bounds.size.buckets() > SONDE_BLOCK_IO_BUCKETS)
+    return fail(fmt::format("block_io.latency_bounds and block_io.size_bounds: at most {}",
+                            SONDE_BLOCK_IO_BUCKETS - 1));
   auto skeleton = SONDE_TRY(Skeleton::open());
   SONDE_TRY(configure(host, *skeleton.operator->(), bounds, choice));
   SONDE_TRY(skeleton.load());

@@ -43,7 +43,7 @@ std::uint64_t completions(const sonde_block_io_device_row& row)
 {
   std::uint64_t count = 0;
   for (const auto& size : row.size)
-    for (const auto bucket : size.buckets)
+    for (const auto bucket : size)
       count += bucket;
   return count;
 }

@@ -67,6 +67,14 @@ static __always_inline bool request__is_last(struct request *rq, __u32 bytes)
 	return !rq->bio || bytes >= rq->__data_len;
 }
 
+/* Accounted, in no flush sequence, and all of it is done now. */
+static __always_inline bool request__is_whole(struct request *rq, __u32 bytes)
+{
+	__u32 flags = (__u32)rq->rq_flags & (flag_io_stat | flag_flush_sequence);
+
+	return flags == flag_io_stat && rq->part && rq->bio && bytes >= rq->__data_len;
+}
+
 static __always_inline __u64 request__start(struct request *rq)
 {
 	return bpf_core_field_exists(rq->start_time_ns) ? rq->start_time_ns : 0;

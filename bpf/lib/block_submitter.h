@@ -6,16 +6,16 @@
 #include "lib/block_request.h"
 #include "lib/service.h"
 
-/* 32 less the logarithm of the number of sets. */
-const volatile __u32 set_shift = 31;
+/* 32 less the logarithm of the number of places. */
+const volatile __u32 place_shift = 29;
 /* Submissions come from block_io_start (6.5); otherwise from the first of insert and issue. */
 const volatile bool by_start = true;
 /* Latency from when the request was issued, not from when it was made. */
 const volatile bool from_issue = false;
 
-/* Requests under way, hashed by address into sets of eight. A request's place stays its own when it
- * is done, for the next one at its address, until another one needs it; one that finds its set full
- * of requests under way takes the place of one of them, whose submitter is then unknown. Size:
+/* Requests under way, hashed by address, eight places for each. A request's place stays its own when
+ * it is done, for the next one at its address, until another one needs it; one that finds its places
+ * full of requests under way takes that of one of them, whose submitter is then unknown. Size:
  * block_io.in_flight. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -42,13 +42,6 @@ struct {
 	__type(value, struct sonde_block_io_stamp);
 } block_io_stamps SEC(".maps");
 
-/* A place in the table. */
-struct place {
-	volatile struct sonde_block_io_set *set;
-	__u32 way; /* SONDE_BLOCK_IO_WAYS when the request has none */
-	__u32 home;
-};
-
 /* The verifier knows an address as a pointer and allows no arithmetic on it but this. */
 static __always_inline __u32 submitted__low_half(__u64 key)
 {
@@ -58,57 +51,94 @@ static __always_inline __u32 submitted__low_half(__u64 key)
 	return low;
 }
 
-static __always_inline bool submitted__find(struct place *place, __u64 key)
+/* A place in the table: where the request's address lies. */
+static __always_inline volatile __u64 *submitted__place(__u32 number)
 {
-	__u32 hash = sonde_block_io_hash(submitted__low_half(key));
-	__u32 index = sonde_block_io_set_of(hash, set_shift);
+	__u32 index = number / SONDE_BLOCK_IO_WAYS;
 	volatile struct sonde_block_io_set *set = bpf_map_lookup_elem(&block_io_submitted, &index);
 
-	place->set = set;
-	place->home = place->way = sonde_block_io_way_of(hash, set_shift);
-	if (!set)
-		return false;
-	if (set->request[place->home & (SONDE_BLOCK_IO_WAYS - 1)] == key)
-		return true;
-	for (place->way = 0; place->way < SONDE_BLOCK_IO_WAYS; place->way++)
-		if (set->request[place->way & (SONDE_BLOCK_IO_WAYS - 1)] == key)
-			break;
-	return true;
+	return set ? &set->request[number % SONDE_BLOCK_IO_WAYS] : NULL;
+}
+
+/* The owner of that place. */
+#define OWNER(place) ((place)[SONDE_BLOCK_IO_WAYS])
+
+static __always_inline __u32 submitted__home(__u64 key)
+{
+	return sonde_block_io_home(sonde_block_io_hash(submitted__low_half(key)), place_shift);
+}
+
+/* Apart, as all that is rare: what always runs is then short and lies together. */
+static __noinline volatile __u64 *submitted__elsewhere(__u64 key)
+{
+	__u32 home = submitted__home(key);
+
+	for (__u32 i = 1; i < SONDE_BLOCK_IO_WAYS; i++) {
+		volatile __u64 *place = submitted__place(home ^ i);
+
+		if (place && *place == key)
+			return place;
+	}
+	return NULL;
+}
+
+/* NULL when the request has no place. */
+static __always_inline volatile __u64 *submitted__find(__u64 key)
+{
+	volatile __u64 *place = submitted__place(submitted__home(key));
+
+	return place && *place == key ? place : submitted__elsewhere(key);
 }
 
 /* Takes the place for `key` if it still holds `other`. Without compare-and-swap (before 5.12) two
  * CPUs that reach for the same one within nanoseconds leave one request without a submitter. */
-static __always_inline bool submitted__take_place(volatile struct sonde_block_io_set *set,
-						  __u32 way, __u64 other, __u64 key, const bool cas)
+static __always_inline bool submitted__take_place(volatile __u64 *place,
+						  __u64 other, __u64 key, const bool cas)
 {
-	volatile __u64 *request = &set->request[way & (SONDE_BLOCK_IO_WAYS - 1)];
-
 	if (cas)
-		return __sync_val_compare_and_swap(request, other, key) == other;
-	*request = key;
+		return __sync_val_compare_and_swap(place, other, key) == other;
+	*place = key;
 	return true;
 }
 
 /* A free place, at home first; else one of a request that is done. */
-static __always_inline __u32 submitted__claim(const struct place *place, __u64 key, const bool cas)
+static __always_inline volatile __u64 *submitted__claim(__u64 key,
+									      const bool cas)
 {
-	for (__u32 i = 0; i < SONDE_BLOCK_IO_WAYS; i++) {
-		__u32 way = (place->home + i) & (SONDE_BLOCK_IO_WAYS - 1);
+	__u32 home = submitted__home(key);
+	volatile __u64 *place;
 
-		if (!place->set->request[way] &&
-		    submitted__take_place(place->set, way, 0, key, cas))
-			return way;
+	for (__u32 i = 0; i < SONDE_BLOCK_IO_WAYS; i++) {
+		place = submitted__place(home ^ i);
+		if (place && !*place && submitted__take_place(place, 0, key, cas))
+			return place;
 	}
 	for (__u32 i = 0; i < SONDE_BLOCK_IO_WAYS; i++) {
-		__u32 way = (place->home + i) & (SONDE_BLOCK_IO_WAYS - 1);
-		__u64 other = place->set->request[way];
+		__u64 other;
 
-		if (!(place->set->owner[way] & SONDE_BLOCK_IO_UNDER_WAY) &&
-		    submitted__take_place(place->set, way, other, key, cas))
-			return way;
+		place = submitted__place(home ^ i);
+		if (!place)
+			continue;
+		other = *place;
+		if (!(OWNER(place) & SONDE_BLOCK_IO_UNDER_WAY) &&
+		    submitted__take_place(place, other, key, cas))
+			return place;
 	}
-	place->set->request[place->home & (SONDE_BLOCK_IO_WAYS - 1)] = key;
-	return place->home;
+	place = submitted__place(home);
+	if (place)
+		*place = key;
+	return place;
+}
+
+/* Old kernels refuse a program with a compare-and-swap anywhere. */
+static __noinline volatile __u64 *submitted__claim_atomically(__u64 key)
+{
+	return submitted__claim(key, true);
+}
+
+static __noinline volatile __u64 *submitted__claim_plainly(__u64 key)
+{
+	return submitted__claim(key, false);
 }
 
 /* The current task submits. `again` is set where the same submission may be seen more than once:
@@ -116,46 +146,41 @@ static __always_inline __u32 submitted__claim(const struct place *place, __u64 k
 static __always_inline void submitted__put(__u64 key, __u64 start, const bool again, const bool cas)
 {
 	__u64 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct place place;
+	volatile __u64 *place = submitted__find(key);
 	__u64 owner;
 
-	if (!submitted__find(&place, key))
-		return;
-	if (place.way >= SONDE_BLOCK_IO_WAYS) {
-		place.way = submitted__claim(&place, key, cas);
-	} else if (again) {
-		owner = place.set->owner[place.way & (SONDE_BLOCK_IO_WAYS - 1)];
+	if (place && again) {
+		owner = OWNER(place);
 		if ((owner & SONDE_BLOCK_IO_UNDER_WAY) &&
 		    SONDE_BLOCK_IO_START(owner) == (start & 0xffff))
 			return;
 	}
-	place.set->owner[place.way & (SONDE_BLOCK_IO_WAYS - 1)] =
-		tgid << 32 | (start & 0xffff) << 16 | SONDE_BLOCK_IO_UNDER_WAY |
-		service__slot(tgid);
+	if (!place)
+		place = cas ? submitted__claim_atomically(key) : submitted__claim_plainly(key);
+	if (place)
+		OWNER(place) = tgid << 32 | (start & 0xffff) << 16 | SONDE_BLOCK_IO_UNDER_WAY |
+			       service__slot(tgid);
 }
 
 /* What is known of a request under way, 0 when nothing. */
-static __always_inline __u64 submitted__owner(struct place *place, __u64 key)
+static __always_inline __u64 submitted__owner(__u64 key)
 {
-	__u64 owner;
+	volatile __u64 *place = submitted__find(key);
+	__u64 owner = place ? OWNER(place) : 0;
 
-	if (!submitted__find(place, key) || place->way >= SONDE_BLOCK_IO_WAYS)
-		return 0;
-	owner = place->set->owner[place->way & (SONDE_BLOCK_IO_WAYS - 1)];
 	return owner & SONDE_BLOCK_IO_UNDER_WAY ? owner : 0;
 }
 
 /* Whose it is; false when nobody is known. With `start` only if it was submitted then. */
 static __always_inline bool submitted__take(__u64 key, __u64 start, bool last, __u64 *to)
 {
-	struct place place;
-	__u64 owner = submitted__owner(&place, key);
+	volatile __u64 *place = submitted__find(key);
+	__u64 owner = place ? OWNER(place) : 0;
 
-	if (!owner || SONDE_BLOCK_IO_START(owner) != (start & 0xffff))
+	if (!(owner & SONDE_BLOCK_IO_UNDER_WAY) || SONDE_BLOCK_IO_START(owner) != (start & 0xffff))
 		return false;
 	*to = owner;
-	place.set->owner[place.way & (SONDE_BLOCK_IO_WAYS - 1)] =
-		last ? 0 : owner | SONDE_BLOCK_IO_PARTIAL;
+	OWNER(place) = last ? 0 : owner | SONDE_BLOCK_IO_PARTIAL;
 	return true;
 }
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "sonde/abi.h"
-#include "sonde/histogram.h"
 
 /* The kernel's own groups (enum stat_group), in its order. */
 enum sonde_block_io_operation {
@@ -14,13 +13,21 @@ enum sonde_block_io_operation {
 	SONDE_BLOCK_IO_OPERATIONS = 4,
 };
 
-/* Counters of a service on a CPU; never cleared. */
+/* Buckets of a histogram, the one for +Inf included. */
+#define SONDE_BLOCK_IO_BUCKETS 16
+
+struct sonde_block_io_sums {
+	__u64 latency; /* ns */
+	__u64 bytes;
+};
+
+/* Counters of a service on a CPU; never cleared. All sums lie in one cache line. */
 struct sonde_block_io_row {
-	struct sonde_histogram latency[SONDE_BLOCK_IO_OPERATIONS]; /* ns */
-	__u64 bytes[SONDE_BLOCK_IO_OPERATIONS];
+	struct sonde_block_io_sums sums[SONDE_BLOCK_IO_OPERATIONS];
+	__u64 latency[SONDE_BLOCK_IO_OPERATIONS][SONDE_BLOCK_IO_BUCKETS];
 	__u64 unknown_submitters; /* completions whose submission was not seen */
 	__u64 unknown_starts;	  /* completions without a latency */
-	__u64 padding[2];
+	__u64 padding[6];
 };
 
 /* Cells of the table of disks, and the row for those that find none. */
@@ -30,8 +37,9 @@ struct sonde_block_io_row {
 
 /* Counters of a disk on a CPU. */
 struct sonde_block_io_device_row {
-	struct sonde_histogram latency[SONDE_BLOCK_IO_OPERATIONS]; /* ns */
-	struct sonde_histogram size[SONDE_BLOCK_IO_OPERATIONS];	   /* bytes */
+	struct sonde_block_io_sums sums[SONDE_BLOCK_IO_OPERATIONS];
+	__u64 latency[SONDE_BLOCK_IO_OPERATIONS][SONDE_BLOCK_IO_BUCKETS];
+	__u64 size[SONDE_BLOCK_IO_OPERATIONS][SONDE_BLOCK_IO_BUCKETS];
 };
 
 /* Which disk a row is of: the kernel's dev_t (major << 20 | minor) of the whole disk, 0 when the
@@ -42,13 +50,15 @@ struct sonde_block_io_devices {
 
 /* What a CPU is doing in the completion program. */
 struct sonde_block_io_cpu {
-	__u64 inside;  /* completion programs running */
-	__u64 request; /* of the innermost one */
+	__u64 request; /* that it is at work on; 0 when it does not run */
+	__u64 counted; /* that it has just counted; 0 when the second program has seen that */
 	__u64 nested;  /* completions taken over by the second program */
 	__u64 padding[5];
 };
 
-/* Requests under way with who submitted them, eight to a set. */
+/* Requests under way and who submitted them, eight to a set. Two cache lines, because those who
+ * submit look for requests and write owners, those who complete look for both and write owners: on
+ * two CPUs only the line of the owners goes to and fro, and only the latter wait for it. */
 #define SONDE_BLOCK_IO_WAYS 8
 struct sonde_block_io_set {
 	__u64 request[SONDE_BLOCK_IO_WAYS]; /* address, also when it is done; 0 when free */
@@ -70,29 +80,38 @@ struct sonde_block_io_stamp {
 
 /* Of an outlier, `what` is the operation and `detail` the number of the disk and the bytes. */
 
-SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_row) == 1152, "multiple of a cache line");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_device_row) == 2176, "multiple of a cache line");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_row) == 640, "multiple of a cache line");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_device_row) == 1088,
+		    "multiple of a cache line");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_devices) == 256, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_cpu) == 64, "a cache line");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_set) == 128, "two cache lines");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_stamp) == 16, "wire format");
 
-/* Spreads the low half of a request's address; its highest bits choose the set. */
+/* Index of the first bound that is >= value, as sonde_bucket(), without branches, which latencies
+ * would mislead: both must be below 2^63, unused bounds just that. */
+static inline __attribute__((always_inline)) __u32
+sonde_block_io_bucket(const volatile __u64 *bounds, __u64 value)
+{
+	__u64 i = (bounds[7] - value) >> 63 << 3;
+
+	i |= (bounds[i + 3] - value) >> 63 << 2;
+	i |= (bounds[i + 1] - value) >> 63 << 1;
+	i |= (bounds[i] - value) >> 63;
+	return i & (SONDE_BLOCK_IO_BUCKETS - 1);
+}
+
+/* Spreads the low half of a request's address; its highest bits choose the place. */
 static inline __u32 sonde_block_io_hash(__u32 request)
 {
 	return request * 0x9e3779b1u;
 }
 
-/* `shift` is 32 less the logarithm of the number of sets. */
-static inline __u32 sonde_block_io_set_of(__u32 hash, __u32 shift)
+/* Where a request is looked for first; then in this ^ 1 to this ^ 7. `shift` is 32 less the
+ * logarithm of the number of places. */
+static inline __u32 sonde_block_io_home(__u32 hash, __u32 shift)
 {
 	return hash >> (shift & 31);
-}
-
-/* Where in its set a request is looked for first. */
-static inline __u32 sonde_block_io_way_of(__u32 hash, __u32 shift)
-{
-	return hash >> ((shift - 3) & 31) & (SONDE_BLOCK_IO_WAYS - 1);
 }
 
 /* First cell to look into for a disk. Minors come in steps of 1 (loop, NVMe) or 16 (sd, vd). */

@@ -86,9 +86,9 @@ protected:
   std::uint64_t reads(const std::string& name) const
   {
     const auto found = devices_.by_name().find(name);
-    return found == devices_.by_name().end() ? 0 : found->second.size[0].buckets[0];
+    return found == devices_.by_name().end() ? 0 : found->second.size[0][0];
   }
-  void count(unsigned column, std::uint64_t reads) { rows_[column].size[0].buckets[0] += reads; }
+  void count(unsigned column, std::uint64_t reads) { rows_[column].size[0][0] += reads; }
 
   sonde_block_io_devices table_{};
   std::map<unsigned, sonde_block_io_device_row> rows_;

@@ -14,12 +14,32 @@ namespace {
 TEST(BlockIoPlaces, RequestsOfATagSetSpreadEvenlyOverTheSets)
 {
   // 4096 sets; requests lie 64 bytes and more apart, within pages of the same area.
-  constexpr __u32 kShift = 20;
+  constexpr __u32 kShift = 17;
   for (const __u32 stride : {256U, 384U, 448U, 1024U}) {
     std::array<unsigned, 4096> used{};
     for (__u32 i = 0; i < 8192; ++i)
-      ++used.at(sonde_block_io_set_of(sonde_block_io_hash(0x84a00000U + i * stride), kShift));
+      ++used.at(sonde_block_io_home(sonde_block_io_hash(0x84a00000U + i * stride), kShift) /
+                SONDE_BLOCK_IO_WAYS);
     EXPECT_LE(*std::max_element(used.begin(), used.end()), SONDE_BLOCK_IO_WAYS) << stride;
+  }
+}
+
+TEST(BlockIoBuckets, AreTheFirstWhoseBoundIsNotExceeded)
+{
+  constexpr __u64 kUnused = ~0ULL >> 1;
+  for (std::size_t used = 1; used < SONDE_BLOCK_IO_BUCKETS; ++used) {
+    std::array<__u64, SONDE_BLOCK_IO_BUCKETS> bounds{};
+    bounds.fill(kUnused);
+    for (std::size_t i = 0; i < used; ++i)
+      bounds.at(i) = __u64{100} << (3 * i);
+    for (std::size_t i = 0; i < used; ++i)
+      for (const __u64 value : {bounds.at(i) - 1, bounds.at(i), bounds.at(i) + 1, __u64{0}}) {
+        const auto* first = std::lower_bound(bounds.begin(), bounds.begin() + used, value);
+        EXPECT_EQ(sonde_block_io_bucket(bounds.data(), value),
+                  static_cast<__u32>(first - bounds.begin()))
+            << value << " of " << used;
+      }
+    EXPECT_EQ(sonde_block_io_bucket(bounds.data(), kUnused), used);
   }
 }
 
