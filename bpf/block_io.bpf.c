@@ -158,8 +158,8 @@ static __always_inline void flushed(struct done *done)
 	done->last = true;
 	done->known = true;
 	if (rq)
-		done->owner = submitted__owner(by_start ? (__u64)rq
-							: (__u64)BPF_CORE_READ(rq, biotail));
+		done->owner =
+			submitted__owner(by_start ? (__u64)rq : (__u64)BPF_CORE_READ(rq, biotail));
 	if (!done->owner)
 		done->owner = SONDE_SLOT_KERNEL;
 }
@@ -200,7 +200,7 @@ static __noinline int completed(struct request *rq, __u32 bytes, __u32 cpu)
 static __always_inline bool completed_at_once(struct request *rq, __u32 bytes, __u32 cpu)
 {
 	__u64 now = bpf_ktime_get_ns(), start, took, owner;
-	volatile __u64 *place = submitted__place(submitted__home((__u64)rq));
+	volatile __u64 *place = submitted__nth((__u64)rq, 0);
 	struct sonde_block_io_device_row *disk;
 	struct sonde_block_io_row *service;
 	__u32 op, device, bucket;

@@ -268,7 +268,7 @@ Result<> configure(Host& host, block_io_bpf& object, const Histograms& bounds, c
   SONDE_TRY(host.maps.share_with(object.obj));
   auto& config = *object.rodata;
   config.sonde_family = host.family;
-  config.place_shift = 33U - static_cast<std::uint32_t>(std::bit_width(places));
+  config.set_shift = 33U - static_cast<std::uint32_t>(std::bit_width(places / SONDE_BLOCK_IO_WAYS));
   config.by_start = choice.by_start;
   config.from_issue = choice.from_issue;
   config.alone = choice.alone;

@@ -6,17 +6,16 @@
 #include "lib/block_request.h"
 #include "lib/service.h"
 
-/* 32 less the logarithm of the number of places. */
-const volatile __u32 place_shift = 29;
+/* 32 less the logarithm of the number of sets. */
+const volatile __u32 set_shift = 31;
 /* Submissions come from block_io_start (6.5); otherwise from the first of insert and issue. */
 const volatile bool by_start = true;
 /* Latency from when the request was issued, not from when it was made. */
 const volatile bool from_issue = false;
 
-/* Requests under way, hashed by address, eight places for each. A request's place stays its own when
- * it is done, for the next one at its address, until another one needs it; one that finds its places
- * full of requests under way takes that of one of them, whose submitter is then unknown. Size:
- * block_io.in_flight. */
+/* Requests under way, by address. A request's place stays its own when it is done, for the next one
+ * at its address, until another one needs it; one that finds its two sets full of requests under
+ * way takes the place of one of them, whose submitter is then unknown. Size: block_io.in_flight. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE); /* aligned to cache lines */
@@ -63,18 +62,21 @@ static __always_inline volatile __u64 *submitted__place(__u32 number)
 /* The owner of that place. */
 #define OWNER(place) ((place)[SONDE_BLOCK_IO_WAYS])
 
-static __always_inline __u32 submitted__home(__u64 key)
+/* The i-th place to look for a request in. */
+static __always_inline volatile __u64 *submitted__nth(__u64 key, __u32 i)
 {
-	return sonde_block_io_home(sonde_block_io_hash(submitted__low_half(key)), place_shift);
+	__u32 low = submitted__low_half(key);
+
+	return submitted__place(i < SONDE_BLOCK_IO_WAYS ? sonde_block_io_home(low, set_shift) ^ i
+							: sonde_block_io_refuge(low, set_shift) +
+								  i % SONDE_BLOCK_IO_WAYS);
 }
 
 /* Apart, as all that is rare: what always runs is then short and lies together. */
 static __noinline volatile __u64 *submitted__elsewhere(__u64 key)
 {
-	__u32 home = submitted__home(key);
-
-	for (__u32 i = 1; i < SONDE_BLOCK_IO_WAYS; i++) {
-		volatile __u64 *place = submitted__place(home ^ i);
+	for (__u32 i = 1; i < 2 * SONDE_BLOCK_IO_WAYS; i++) {
+		volatile __u64 *place = submitted__nth(key, i);
 
 		if (place && *place == key)
 			return place;
@@ -85,15 +87,15 @@ static __noinline volatile __u64 *submitted__elsewhere(__u64 key)
 /* NULL when the request has no place. */
 static __always_inline volatile __u64 *submitted__find(__u64 key)
 {
-	volatile __u64 *place = submitted__place(submitted__home(key));
+	volatile __u64 *place = submitted__nth(key, 0);
 
 	return place && *place == key ? place : submitted__elsewhere(key);
 }
 
 /* Takes the place for `key` if it still holds `other`. Without compare-and-swap (before 5.12) two
  * CPUs that reach for the same one within nanoseconds leave one request without a submitter. */
-static __always_inline bool submitted__take_place(volatile __u64 *place,
-						  __u64 other, __u64 key, const bool cas)
+static __always_inline bool submitted__take_place(volatile __u64 *place, __u64 other, __u64 key,
+						  const bool cas)
 {
 	if (cas)
 		return __sync_val_compare_and_swap(place, other, key) == other;
@@ -102,21 +104,19 @@ static __always_inline bool submitted__take_place(volatile __u64 *place,
 }
 
 /* A free place, at home first; else one of a request that is done. */
-static __always_inline volatile __u64 *submitted__claim(__u64 key,
-									      const bool cas)
+static __always_inline volatile __u64 *submitted__claim(__u64 key, const bool cas)
 {
-	__u32 home = submitted__home(key);
 	volatile __u64 *place;
 
-	for (__u32 i = 0; i < SONDE_BLOCK_IO_WAYS; i++) {
-		place = submitted__place(home ^ i);
+	for (__u32 i = 0; i < 2 * SONDE_BLOCK_IO_WAYS; i++) {
+		place = submitted__nth(key, i);
 		if (place && !*place && submitted__take_place(place, 0, key, cas))
 			return place;
 	}
-	for (__u32 i = 0; i < SONDE_BLOCK_IO_WAYS; i++) {
+	for (__u32 i = 0; i < 2 * SONDE_BLOCK_IO_WAYS; i++) {
 		__u64 other;
 
-		place = submitted__place(home ^ i);
+		place = submitted__nth(key, i);
 		if (!place)
 			continue;
 		other = *place;
@@ -124,7 +124,7 @@ static __always_inline volatile __u64 *submitted__claim(__u64 key,
 		    submitted__take_place(place, other, key, cas))
 			return place;
 	}
-	place = submitted__place(home);
+	place = submitted__nth(key, 0);
 	if (place)
 		*place = key;
 	return place;

@@ -81,8 +81,7 @@ struct sonde_block_io_stamp {
 /* Of an outlier, `what` is the operation and `detail` the number of the disk and the bytes. */
 
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_row) == 640, "multiple of a cache line");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_device_row) == 1088,
-		    "multiple of a cache line");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_device_row) == 1088, "multiple of a cache line");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_devices) == 256, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_cpu) == 64, "a cache line");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_set) == 128, "two cache lines");
@@ -101,17 +100,20 @@ sonde_block_io_bucket(const volatile __u64 *bounds, __u64 value)
 	return i & (SONDE_BLOCK_IO_BUCKETS - 1);
 }
 
-/* Spreads the low half of a request's address; its highest bits choose the place. */
-static inline __u32 sonde_block_io_hash(__u32 request)
+/* Where a request is looked for first, from the low half of its address: neighbours, which are used
+ * one after the other, in one set. Then in the other places of that set, this ^ 1 to this ^ 7.
+ * `shift` is 32 less the logarithm of the number of sets. */
+static inline __u32 sonde_block_io_home(__u32 request, __u32 shift)
 {
-	return request * 0x9e3779b1u;
+	__u32 set = (request >> 11) * 0x9e3779b1u >> (shift & 31);
+
+	return set * SONDE_BLOCK_IO_WAYS + (request >> 8) % SONDE_BLOCK_IO_WAYS;
 }
 
-/* Where a request is looked for first; then in this ^ 1 to this ^ 7. `shift` is 32 less the
- * logarithm of the number of places. */
-static inline __u32 sonde_block_io_home(__u32 hash, __u32 shift)
+/* First place of another set, where neighbours are not together: for when the first one is full. */
+static inline __u32 sonde_block_io_refuge(__u32 request, __u32 shift)
 {
-	return hash >> (shift & 31);
+	return (request * 0x9e3779b1u >> (shift & 31)) * SONDE_BLOCK_IO_WAYS;
 }
 
 /* First cell to look into for a disk. Minors come in steps of 1 (loop, NVMe) or 16 (sd, vd). */

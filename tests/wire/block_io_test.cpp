@@ -14,13 +14,30 @@ namespace {
 TEST(BlockIoPlaces, RequestsOfATagSetSpreadEvenlyOverTheSets)
 {
   // 4096 sets; requests lie 64 bytes and more apart, within pages of the same area.
-  constexpr __u32 kShift = 17;
+  constexpr __u32 kShift = 20;
   for (const __u32 stride : {256U, 384U, 448U, 1024U}) {
     std::array<unsigned, 4096> used{};
     for (__u32 i = 0; i < 8192; ++i)
-      ++used.at(sonde_block_io_home(sonde_block_io_hash(0x84a00000U + i * stride), kShift) /
-                SONDE_BLOCK_IO_WAYS);
+      ++used.at(sonde_block_io_home(0x84a00000U + i * stride, kShift) / SONDE_BLOCK_IO_WAYS);
     EXPECT_LE(*std::max_element(used.begin(), used.end()), SONDE_BLOCK_IO_WAYS) << stride;
+  }
+}
+
+TEST(BlockIoPlaces, NeighboursHaveOneSetAndPlacesOfTheirOwn)
+{
+  constexpr __u32 kShift = 20;
+  for (const __u32 stride : {256U, 320U, 384U, 448U, 512U, 1024U}) {
+    std::set<__u32> places;
+    std::set<__u32> sets;
+    std::set<__u32> refuges;
+    for (__u32 at = 0; at + stride <= 2048; at += stride) {
+      const auto home = sonde_block_io_home(0x84a00000U + at, kShift);
+      EXPECT_TRUE(places.insert(home).second) << stride << " at " << at;
+      sets.insert(home / SONDE_BLOCK_IO_WAYS);
+      refuges.insert(sonde_block_io_refuge(0x84a00000U + at, kShift));
+    }
+    EXPECT_EQ(sets.size(), 1U);
+    EXPECT_GE(refuges.size(), places.size() - 1);
   }
 }
 
