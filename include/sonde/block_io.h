@@ -87,6 +87,14 @@ SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_cpu) == 64, "a cache line");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_set) == 128, "two cache lines");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_stamp) == 16, "wire format");
 
+/* An index of a bucket; 6.1's verifier forgets the range of what `|` made, the compiler does not.
+ */
+static inline __attribute__((always_inline)) __u32 sonde_block_io_index(__u64 i)
+{
+	__asm__("" : "+r"(i));
+	return i & (SONDE_BLOCK_IO_BUCKETS - 1);
+}
+
 /* Index of the first bound that is >= value, as sonde_bucket(), without branches, which latencies
  * would mislead: both must be below 2^63, unused bounds just that. */
 static inline __attribute__((always_inline)) __u32
@@ -94,10 +102,10 @@ sonde_block_io_bucket(const volatile __u64 *bounds, __u64 value)
 {
 	__u64 i = (bounds[7] - value) >> 63 << 3;
 
-	i |= (bounds[i + 3] - value) >> 63 << 2;
-	i |= (bounds[i + 1] - value) >> 63 << 1;
-	i |= (bounds[i] - value) >> 63;
-	return i & (SONDE_BLOCK_IO_BUCKETS - 1);
+	i |= (bounds[sonde_block_io_index(i + 3)] - value) >> 63 << 2;
+	i |= (bounds[sonde_block_io_index(i + 1)] - value) >> 63 << 1;
+	i |= (bounds[sonde_block_io_index(i)] - value) >> 63;
+	return sonde_block_io_index(i);
 }
 
 /* Where a request is looked for first, from the low half of its address: neighbours, which are used
