@@ -60,6 +60,7 @@ TEST_F(BlockIoSettings, WhatMakesNoSenseIsRefusedWithItsName)
     expect_refused("block_io.in_flight", "4", "block_io.in_flight");
     expect_refused("block_io.latency_bounds", "2us 1us", "block_io.latency_bounds");
     expect_refused("block_io.size_bounds", "4Ki 4Ki", "block_io.size_bounds");
+    expect_refused("block_io.size_bounds", "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16", "at most 15");
   });
 }
 
