@@ -4,6 +4,7 @@
 #include "sonde/socket.h"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <array>
 #include <atomic>
 #include <sys/socket.h>
@@ -95,6 +96,7 @@ public:
   }
 
   Result<> connect();
+  Result<> try_storage() const;
   Result<> attach(Source source);
 
   void collect(Scrape& scrape) override { connections_->collect(scrape); }
@@ -178,6 +180,7 @@ Result<> Socket::attach(Source source)
   if (!sends || !receives)
     return fail(std::string("attach the taps of ") + std::string(describe(source)) +
                 ": see sonde_probe_up{probe=\"socket\"}");
+  SONDE_TRY(try_storage());
   find_existing();
   auto alive = bpf::Link::attach_iterator(skeleton_->progs.socket_alive,
                                           bpf_map__fd(skeleton_->maps.sockets));
@@ -189,6 +192,31 @@ Result<> Socket::attach(Source source)
     alive_ = *std::move(alive);
   ended_ = SONDE_TRY(host_.loop.timer([this] { find_ended(); }));
   ended_.arm_every(kLookForEnded);
+  return {};
+}
+
+// Kernels from 7.0 on allocate socket storage without locks, which a CPU without cmpxchg16b cannot:
+// there everything attaches and nothing is ever stored. Seen by connecting once.
+Result<> Socket::try_storage() const
+{
+  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* const any = reinterpret_cast<sockaddr*>(&address);
+  socklen_t size = sizeof address;
+  if (!listener || !client || ::bind(listener.get(), any, size) != 0 ||
+      ::listen(listener.get(), 1) != 0 || ::getsockname(listener.get(), any, &size) != 0)
+    return {};  // without loopback there is nothing to try with
+  const timeval patience{.tv_sec = 1, .tv_usec = 0};
+  ::setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  if (::connect(client.get(), any, size) != 0)
+    return {};
+  const int key = client.get();
+  sonde_socket stored{};
+  if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.sockets), &key, &stored) != 0)
+    return fail("this kernel gives a socket no storage: requests are not seen");
   return {};
 }
 
