@@ -23,6 +23,9 @@ class Facts;
 namespace bpf {
 class SharedMaps;
 }
+namespace protocols {
+class Connections;
+}
 
 // What a probe may lean on. References only: the agent owns all of it and outlives every probe.
 struct Host {
@@ -63,6 +66,9 @@ public:
   // Called after collect(), from the same thread.
   virtual std::uint64_t events() const = 0;
   virtual std::vector<Loss> losses() const { return {}; }
+
+  // What it knows of sockets, where it is the one that does; for the loop's thread.
+  virtual protocols::Connections* connections() { return nullptr; }
 
   // Fails until the probe's own events have been seen to come through; on the loop's thread.
   virtual Result<> self_check() { return {}; }

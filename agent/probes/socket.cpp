@@ -50,8 +50,9 @@ constexpr Setting kSettings[] = {
      "paths get one that is learned"},
 };
 
-// How often AF_UNIX sockets are looked for that no longer exist.
-constexpr auto kLookForEnded = std::chrono::seconds(5);
+// How often AF_UNIX sockets are looked for that no longer exist, and processes of which nothing is
+// decoded are counted, if anybody wants to know.
+constexpr auto kLookAround = std::chrono::seconds(5);
 
 // The array of verdicts, written through mmap: one store for each change of mind.
 class MappedVerdicts : public protocols::Verdicts {
@@ -99,7 +100,12 @@ public:
   Result<> try_storage() const;
   Result<> attach(Source source);
 
-  void collect(Scrape& scrape) override { connections_->collect(scrape); }
+  void collect(Scrape& scrape) override
+  {
+    survey_wanted_.store(true, std::memory_order_relaxed);
+    connections_->collect(scrape);
+  }
+  protocols::Connections* connections() override { return connections_.get(); }
   std::uint64_t events() const override;
   std::vector<Loss> losses() const override;
   Result<> self_check() override;
@@ -108,6 +114,7 @@ private:
   void on_record(void* data, std::size_t size);
   void say_awake(bool awake);
   void find_existing();
+  void look_around();
   void find_ended();
   sonde_socket_row counters() const { return bpf::sum_rows(rows_, 0); }
 
@@ -121,7 +128,8 @@ private:
   std::unique_ptr<protocols::Connections> connections_;
   std::unordered_map<std::uint64_t, std::uint32_t> unix_sockets_;  // alive: verdict by id
   EventLoop::Timer sweep_;
-  EventLoop::Timer ended_;
+  EventLoop::Timer around_;
+  std::atomic<bool> survey_wanted_{true};  // by a scrape since the last one
   bpf::Link alive_;
   std::unique_ptr<bpf::Ring> ring_;
   std::vector<bpf::Link> links_;
@@ -190,8 +198,8 @@ Result<> Socket::attach(Source source)
                      alive ? "" : alive.error().message() + ": AF_UNIX sockets end by themselves");
   if (alive)
     alive_ = *std::move(alive);
-  ended_ = SONDE_TRY(host_.loop.timer([this] { find_ended(); }));
-  ended_.arm_every(kLookForEnded);
+  around_ = SONDE_TRY(host_.loop.timer([this] { look_around(); }));
+  around_.arm_every(kLookAround);
   return {};
 }
 
@@ -244,6 +252,13 @@ void Socket::find_existing()
                      "iter/task_file",
                      done.has_value(),
                      done ? "" : done.error().message() + ": roles of older sockets are guessed");
+}
+
+void Socket::look_around()
+{
+  find_ended();
+  if (survey_wanted_.exchange(false, std::memory_order_relaxed))
+    connections_->survey();
 }
 
 // What the kernel no longer keeps has been closed. The list is made after the ring was emptied, so

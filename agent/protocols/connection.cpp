@@ -75,6 +75,8 @@ void Connection::take(const sonde_socket_bytes& record,
     caller_ = {.tgid = record.tgid, .slot = record.slot, .generation = record.generation};
   Out out(*this, direction);
   auto& stream = streams_[direction];
+  spoken_ = spoken_ || record.covered > 0;
+  unreadable_ = unreadable_ || (record.flags & SONDE_SOCKET_UNREADABLE) != 0;
   const auto now = record.record.ktime_ns;
   if ((record.flags & SONDE_SOCKET_END) != 0)
     stream.end(now, out, counts);
@@ -157,6 +159,7 @@ void Connection::recognise(std::uint8_t kernel_direction, const Item& item)
   if (answer.match == Match::kNeedMore)
     return;
   const auto kept = std::move(recognition_);
+  encrypted_ = kept->looks_encrypted();
   if (answer.match == Match::kYes) {
     start(*answer.protocol, answer.role, kept->from_start());
     // Answers to what was asked before it was joined are nobody's.
@@ -168,7 +171,9 @@ void Connection::recognise(std::uint8_t kernel_direction, const Item& item)
         this->item(direction, one);
     });
   } else if (!joined_ || gives_up()) {
-    ignore();
+    ignore(encrypted_    ? Unseen::kEncrypted
+           : unreadable_ ? Unseen::kUnreadable
+                         : Unseen::kNotRecognised);
   } else {
     look_on();
   }
@@ -261,12 +266,13 @@ void Connection::hand_over(Direction direction, const Item& item, std::size_t ta
   const auto next =
       std::ranges::find_if(all, [&](const Protocol* one) { return one->name == name; });
   const bool unknown = name == "unknown";
+  const auto why = name == "encrypted" ? Unseen::kEncrypted : Unseen::kHandedOver;
   const auto waiting = std::move(waiting_);
   waiting_bytes_ = 0;
   const auto role = role_;
   stop_decoding();
   if (++handed_over_ > kMostSuccessors) {
-    ignore();
+    ignore(why);
     return;
   }
   if (next != all.end()) {
@@ -274,7 +280,7 @@ void Connection::hand_over(Direction direction, const Item& item, std::size_t ta
   } else if (unknown) {
     recognise_anew(true);
   } else {
-    ignore();
+    ignore(why);
     return;
   }
   if (taken < item.bytes.size()) {
@@ -313,7 +319,7 @@ void Connection::settle()
     return;
   if (failing()) {
     if (attempts_ <= 1) {
-      ignore();
+      ignore(Unseen::kMalformed);
       return;
     }
     attempts_ = 1;

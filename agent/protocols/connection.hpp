@@ -18,6 +18,7 @@
 #include "agent/protocols/recorder.hpp"
 #include "agent/protocols/service_book.hpp"
 #include "agent/protocols/stream.hpp"
+#include "agent/protocols/unseen.hpp"
 
 namespace sonde::protocols {
 
@@ -57,7 +58,13 @@ public:
 
   // Nobody looks at this one any more.
   bool ignored() const { return ignored_; }
-  void ignore();
+  void ignore(Unseen why);
+  // Why there is nothing to see at this moment.
+  Unseen unseen() const;
+  // What its bytes tell, or else the hint: enum sonde_socket_role.
+  std::uint8_t known_role() const;
+  // What the tap is asked for, as a word of sonde_socket_wish().
+  std::uint64_t wish_of(sonde_socket_direction direction) const;
   // Null until it has been recognised.
   const Protocol* protocol() const { return protocol_; }
   Role role() const { return role_; }
@@ -114,6 +121,10 @@ private:
   bool shown_ = false;  // its activity
   bool ignored_ = false;
   bool wished_ = false;
+  bool spoken_ = false;      // a byte has passed, seen or not
+  bool unreadable_ = false;  // where the tap cannot see it
+  bool encrypted_ = false;   // as the last attempt to recognise it saw
+  Unseen unseen_ = Unseen::kNothing;
 };
 
 }  // namespace sonde::protocols

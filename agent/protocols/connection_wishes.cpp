@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a connection asks the tap to capture.
+// What a connection asks the tap to capture, and why there may be nothing to see.
 #include <algorithm>
 
 #include "agent/protocols/connection.hpp"
@@ -66,13 +66,39 @@ void Connection::want_heads()
   }
 }
 
-void Connection::ignore()
+void Connection::ignore(Unseen why)
 {
   stop_decoding();
   ignored_ = true;
+  unseen_ = why;
   const auto wish = sonde_socket_wish(SONDE_SOCKET_IGNORE, 0, 0, false, 0);
   for (std::uint8_t direction = 0; direction < wishes_.size(); ++direction)
     set_wish(direction, wish);
+}
+
+Unseen Connection::unseen() const
+{
+  if (ignored_)
+    return unseen_;
+  if (protocol_ != nullptr)
+    return Unseen::kNothing;
+  if (encrypted_ || (recognition_ != nullptr && recognition_->looks_encrypted()))
+    return Unseen::kEncrypted;
+  if (unreadable_)
+    return Unseen::kUnreadable;
+  return spoken_ ? Unseen::kUndecided : Unseen::kNoTraffic;
+}
+
+std::uint8_t Connection::known_role() const
+{
+  if (protocol_ == nullptr)
+    return hint_;
+  return role_ == Role::kClient ? SONDE_SOCKET_ROLE_CLIENT : SONDE_SOCKET_ROLE_SERVER;
+}
+
+std::uint64_t Connection::wish_of(sonde_socket_direction direction) const
+{
+  return wished_ ? wishes_.at(direction) : kWishHead;
 }
 
 void Connection::update_wish(Direction direction)

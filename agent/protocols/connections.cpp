@@ -4,16 +4,13 @@
 #include <algorithm>
 
 #include "agent/metrics/labels.hpp"
+#include "agent/protocols/connections_live.hpp"
 
 namespace sonde::protocols {
 
 namespace {
 
 using metrics::Type;
-
-constexpr std::uint8_t kUnknown = 0;
-constexpr std::uint8_t kIgnored = 1;
-constexpr std::uint8_t kRecognised = 2;  // and the protocol's place in the table
 
 // What a scrape holds beside requests: node families and Sonde's own, and the kernel's families of
 // each service. With 250 services that is 36,000 lines, which leaves 4,000 of 40,000.
@@ -38,41 +35,6 @@ const Record* cast(std::span<const std::byte> bytes)
 }
 
 }  // namespace
-
-struct Connections::Live final : PeerSource {
-  Live(Connections& owner, std::uint32_t place, const sonde_socket_opened& opened)
-      : connection(owner, place, opened), table(owner), addresses(Addresses::of(opened)),
-        peer_id(opened.peer), is_unix(opened.transport == SONDE_SOCKET_UNIX)
-  {
-  }
-
-  // The name of the other end's service, once that has shown up and has one.
-  std::string_view peer() override
-  {
-    if (peer_known)
-      return peer_name;
-    const auto* service = is_unix ? table.service_at(table.by_id_.find(peer_id))
-                                  : table.service_of_pair(addresses.swapped().key());
-    if (service != nullptr) {
-      peer_name = service->name;
-      peer_known = true;
-    } else if (peer_name.empty()) {
-      peer_name =
-          is_unix ? std::string("unix") : host_and_port(addresses.remote, addresses.remote_port);
-    }
-    return peer_name;
-  }
-
-  Connection connection;
-  Connections& table;
-  Addresses addresses;
-  std::uint64_t peer_id;
-  std::string peer_name;
-  RaisedLevels raised;
-  bool is_unix;
-  bool peer_known = false;
-  bool listed = false;  // among those that wait
-};
 
 Result<Connections::Options> Connections::options(const Settings& settings)
 {
@@ -171,7 +133,7 @@ void Connections::opened(const sonde_socket_opened& record)
     if (auto& other = entries_[*peer].live; other && other->peer_id == 0)
       other->peer_id = record.socket;
   if (record.slot == SONDE_SLOT_AGENT)
-    entry.live->connection.ignore();
+    entry.live->connection.ignore(Unseen::kOwn);
   after_record(place);
 }
 
@@ -196,8 +158,9 @@ void Connections::bytes(const sonde_socket_bytes& record, std::string_view captu
     return;
   Stream::Counts counts;
   if (record.slot == SONDE_SLOT_AGENT)
-    live->connection.ignore();
+    live->connection.ignore(Unseen::kOwn);
   live->connection.take(record, captured, counts);
+  live->lost_bytes += counts.lost_bytes;
   add_counts(counts);
   after_record(*place);
 }
@@ -218,17 +181,18 @@ void Connections::closed(const sonde_socket_closed& record)
 void Connections::sweep(std::uint64_t now_ns)
 {
   swept_.swap(waiting_);
-  Stream::Counts counts;
   for (const auto place : swept_) {
     auto* live = entries_[place].live.get();
     if (live == nullptr || !live->listed)
       continue;
     live->listed = false;
+    Stream::Counts counts;
     live->connection.sweep(now_ns, counts);
+    live->lost_bytes += counts.lost_bytes;
+    add_counts(counts);
     after_record(place);
   }
   swept_.clear();
-  add_counts(counts);
 }
 
 // What the record has made of the connection.
@@ -238,6 +202,8 @@ void Connections::after_record(std::uint32_t place)
   auto& live = *entry.live;
   if (live.connection.ignored()) {
     entry.caller = live.connection.caller();
+    entry.unseen = live.connection.unseen();
+    entry.role = live.connection.known_role();
     recorder_.settle_levels(live.raised);
     entry.live.reset();
     count_as(entry, kIgnored);
@@ -326,6 +292,7 @@ void Connections::exchange(Connection& connection, const Exchange& exchange)
 {
   add(exchanges_, 1);
   auto& live = live_of(connection);
+  ++live.exchanges;
   const auto& protocol = *connection.protocol();
   recorder_.point_at(connection.role(), services_.owner_of(connection.caller()), live);
   protocol.record(exchange, recorder_);
@@ -374,6 +341,10 @@ void Connections::collect(Scrape& scrape)
     sample(protocols_[i]->name, i + kRecognised);
   scrape.out.begin(kConnectionMetrics[1]);
   errors_.render(scrape.out);
+  scrape.out.begin(kConnectionMetrics[2]);
+  for (std::size_t reason = kFirstUnseen; reason < kUnseenWords.size(); ++reason)
+    scrape.out.sample({metrics::label_block({{"reason", kUnseenWords.at(reason)}})},
+                      unseen_processes_.at(reason).load(std::memory_order_relaxed));
 }
 
 Connections::Counts Connections::counts() const

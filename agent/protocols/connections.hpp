@@ -26,6 +26,7 @@
 #include "agent/protocols/recorder.hpp"
 #include "agent/protocols/service_book.hpp"
 #include "agent/protocols/socket_index.hpp"
+#include "agent/protocols/unseen.hpp"
 
 namespace sonde::protocols {
 
@@ -47,6 +48,20 @@ struct Observed {
   std::string_view peer;   // empty for servers
   std::string_view route;  // template of the target; empty where the protocol has none
   const Exchange& exchange;
+};
+
+// A connection of the table, as `sonde explain` shows it. Valid during the call.
+struct ConnectionView {
+  std::uint32_t tgid;         // who used it last
+  std::uint64_t pair;         // Addresses::key(); 0: AF_UNIX
+  std::string_view protocol;  // or unknown, ignored
+  Unseen unseen;
+  std::uint8_t role;  // enum sonde_socket_role
+  bool is_unix;
+  const Addresses* addresses = nullptr;  // of an ignored one only the key is known
+  std::array<std::uint64_t, SONDE_SOCKET_DIRECTIONS> wishes{};
+  std::uint64_t exchanges = 0;
+  std::uint64_t lost_bytes = 0;
 };
 
 class Connections final : private ConnectionOwner {
@@ -96,6 +111,12 @@ public:
     observer_ = std::move(observer);
   }
 
+  // All of them, on the loop's thread.
+  void look(const std::function<void(const ConnectionView&)>& see) const;
+  // Counts the processes of which nothing is decoded, for the scrapes to come; on the loop's
+  // thread.
+  void survey();
+
   // The scraping thread.
   void collect(Scrape& scrape);
   Counts counts() const;
@@ -112,7 +133,9 @@ private:
     std::unique_ptr<Live> live;  // none: ignored
     Caller caller;
     std::uint32_t verdict = 0;
-    std::uint8_t state = 0;  // counted as
+    std::uint8_t state = 0;                         // counted as
+    std::uint8_t role = SONDE_SOCKET_ROLE_UNKNOWN;  // of an ignored one
+    Unseen unseen = Unseen::kNothing;               // likewise
   };
   struct IdOf {
     const std::deque<Entry>* entries;
@@ -130,6 +153,7 @@ private:
   void activity(Connection& connection, std::optional<Activity> activity) override;
   void wish(Connection& connection, sonde_socket_direction direction, std::uint64_t wish) override;
 
+  ConnectionView view_of(const Entry& entry) const;
   Live& live_of(const Connection& connection) { return *entries_[connection.place()].live; }
   const Service* service_at(std::optional<std::uint32_t> place);
   const Service* service_of_pair(std::uint64_t pair);
@@ -165,8 +189,15 @@ private:
   std::vector<std::uint32_t> waiting_;
   std::vector<std::uint32_t> swept_;
 
+  // What an entry is counted as.
+  static constexpr std::uint8_t kUnknown = 0;
+  static constexpr std::uint8_t kIgnored = 1;
+  static constexpr std::uint8_t kRecognised = 2;  // and the protocol's place in the table
   static constexpr std::size_t kStates = 64;
   std::array<Count, kStates> states_{};
+  // Decoded processes and the agent itself are not shown.
+  static constexpr auto kFirstUnseen = static_cast<std::size_t>(Unseen::kNoTraffic);
+  std::array<Count, kUnseenWords.size()> unseen_processes_{};
   Count records_ = 0;
   Count exchanges_ = 0;
   Count malformed_ = 0;
@@ -187,6 +218,11 @@ inline constexpr metrics::Desc kConnectionMetrics[] = {
      metrics::Type::kCounter,
      "Messages on connections of a protocol that cannot be of it, by reason.",
      "protocol reason"},
+    {"sonde_uninstrumented_processes",
+     metrics::Type::kGauge,
+     "Processes that use stream sockets of which none is decoded, by the reason that says most; at "
+     "most five seconds old.",
+     "reason"},
 };
 
 }  // namespace sonde::protocols

@@ -91,7 +91,8 @@ public:
   virtual Activity activity() const { return {}; }
 
   // Not empty once the connection has been handed over by upgrade or CONNECT: a protocol's name,
-  // `opaque` for what nobody is to look at, `unknown` for recognition anew.
+  // `opaque` for what nobody is to look at, `encrypted` for what nobody can, `unknown` for
+  // recognition anew.
   virtual std::string_view successor() const { return {}; }
 };
 

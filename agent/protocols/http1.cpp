@@ -175,6 +175,7 @@ extern const protocols::Protocol protocol{
     .record = record,
     .level = level,
     .metrics = kMetrics,
+    .group = "http",
 };
 
 }  // namespace sonde::http1

@@ -157,6 +157,8 @@ extern const protocols::Protocol protocol{
     .record = record,
     .level = level,
     .metrics = kMetrics,
+    .group = "sql",
+    .target_is_name = true,
 };
 
 }  // namespace sonde::postgresql

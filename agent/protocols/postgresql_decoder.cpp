@@ -68,7 +68,7 @@ void PostgresqlDecoder::answer_encryption(std::string_view& bytes, Sink& sink)
   --encryption_asked_;
   bytes.remove_prefix(1);
   if (answer == 'S' || answer == 'G')
-    successor_ = "opaque";
+    successor_ = "encrypted";
   else if (answer != 'N')
     sink.malformed("encryption");
 }

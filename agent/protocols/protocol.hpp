@@ -55,6 +55,10 @@ struct Protocol {
   void (*level)(const Activity& activity, std::int64_t by, Recorder& recorder);
   std::span<const metrics::Desc> metrics;
   std::span<const Setting> settings = {};
+  // The word that selects it in `sonde tail` beside its name: http, sql.
+  std::string_view group = {};
+  // Exchange::target may be shown as it is: a bounded name such as a table's, never a path or key.
+  bool target_is_name = false;
 };
 
 std::span<const Protocol* const> protocols();

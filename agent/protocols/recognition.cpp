@@ -10,7 +10,29 @@ namespace {
 // So many items without a yes, and the role that nobody expected may have it.
 constexpr std::size_t kEnough = 8;
 
+// RFC 8446 section 5.1: type, version 3.x, length. Only a hello opens a connection.
+bool is_tls_record(std::string_view bytes, bool first)
+{
+  constexpr unsigned kMostBytes = (1U << 14U) + 2048;
+  if (bytes.size() < 5)
+    return false;
+  const auto byte = [&](std::size_t at) { return unsigned{static_cast<unsigned char>(bytes[at])}; };
+  const auto length = byte(3) << 8U | byte(4);
+  const bool record = byte(0) >= 20 && byte(0) <= 23 && byte(1) == 3 && byte(2) <= 4 &&
+                      length > 0 && length <= kMostBytes;
+  if (!record || !first)
+    return record;
+  const bool hello = bytes.size() < 6 || byte(5) == 1 || byte(5) == 2;
+  return byte(0) == 22 && hello;
+}
+
 }  // namespace
+
+bool Recognition::looks_encrypted() const
+{
+  return std::ranges::any_of(
+      bytes_, [this](const auto& bytes) { return is_tls_record(bytes, from_start_); });
+}
 
 void Recognition::keep(std::uint8_t kernel_direction, const Item& item)
 {

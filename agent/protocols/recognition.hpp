@@ -46,6 +46,8 @@ public:
   // `hint`: the role that is tried first, if there is one.
   Answer ask(std::span<const Protocol* const> protocols, std::optional<Role> hint) const;
   bool from_start() const { return from_start_; }
+  // What was kept of a direction begins with a record of TLS.
+  bool looks_encrypted() const;
 
   // What was kept, in the order in which it came.
   template <typename Take>

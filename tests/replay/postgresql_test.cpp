@@ -273,7 +273,7 @@ TEST(Postgresql, LeavesCancelRequestsAndEncryptionAlone)
   EXPECT_THAT(outcome.malformed, IsEmpty());
 
   outcome = test::replay(protocol, {client(ssl_request()), server("S"), client("\x16\x03\x01")});
-  EXPECT_EQ(outcome.successor, "opaque");
+  EXPECT_EQ(outcome.successor, "encrypted");
   EXPECT_EQ(outcome.not_taken, 3);
 
   // Kerberos is refused, then TLS, then it goes on in clear.
