@@ -6,7 +6,9 @@
 #include <fmt/format.h>
 
 #include "agent/app/catalogue.hpp"
+#include "agent/app/explain.hpp"
 #include "agent/app/reference.hpp"
+#include "agent/app/tail.hpp"
 #include "agent/app/version.hpp"
 #include "agent/base/log.hpp"
 #include "agent/base/text.hpp"
@@ -55,6 +57,20 @@ int check_config(const Invocation& invocation, const Declarations& declared)
   return code == kExitOk ? print(fmt::format("{}: valid\n", invocation.config_file)) : code;
 }
 
+// A command that asks the running agent.
+int ask(const Invocation& invocation,
+        const Declarations& declared,
+        Result<> (*command)(const Invocation&, const Settings&))
+{
+  const auto settings = resolve_settings(declared, invocation);
+  if (!settings)
+    return refuse(settings.error(), kExitFailed);
+  if (settings->text("control.socket").empty())
+    return refuse(Error::text("control.socket is empty: no agent can be asked"), kExitFailed);
+  const auto done = command(invocation, *settings);
+  return done ? kExitOk : refuse(done.error(), kExitFailed);
+}
+
 int run(const Invocation& invocation, const Declarations& declared, const Agent& agent)
 {
   const auto settings = resolve_settings(declared, invocation);
@@ -88,6 +104,10 @@ int dispatch(std::span<const std::string_view> arguments,
   case Command::kMetrics:
     return print(invocation->markdown ? catalogue_markdown(catalogue())
                                       : catalogue_text(catalogue()));
+  case Command::kTail:
+    return ask(*invocation, declared, tail);
+  case Command::kExplain:
+    return ask(*invocation, declared, explain);
   case Command::kConfigCheck:
     return check_config(*invocation, declared);
   case Command::kVersion:

@@ -27,6 +27,10 @@ constexpr Setting kAgentSettings[] = {
      SettingKind::kInteger,
      "40",
      "scrapes answered at the same time, the next one gets 503; 0: no limit"},
+    {"control.socket",
+     SettingKind::kText,
+     "/run/sonde/control.sock",
+     "where `sonde tail` and `sonde explain` ask the running agent; empty: nowhere"},
     {"log.level",
      SettingKind::kText,
      "info",
@@ -78,6 +82,15 @@ Result<> accept_path(const Value& value)
   return {};
 }
 
+// What fits into an address of AF_UNIX.
+Result<> accept_socket_path(const Value& value)
+{
+  const auto& path = std::get<std::string>(value);
+  if (!path.empty() && (path.front() != '/' || path.size() > 107))
+    return fail(fmt::format("\"{}\" is not an absolute path of at most 107 bytes", path));
+  return {};
+}
+
 Result<> accept_telemetry_path(const Value& value)
 {
   const auto& path = std::get<std::string>(value);
@@ -122,6 +135,7 @@ struct Rule {
 constexpr Rule kRules[] = {
     {"web.listen-address", accept_listen_addresses},
     {"web.telemetry-path", accept_telemetry_path},
+    {"control.socket", accept_socket_path},
     {"web.max-requests", [](const Value& value) { return in_range(value, 0, 10'000); }},
     {"path.procfs", accept_path},
     {"path.sysfs", accept_path},

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-
 #include <fmt/format.h>
 
 #include "agent/base/clock.hpp"
@@ -31,8 +30,8 @@ std::uint32_t read_pid_max(const Paths& paths)
 }  // namespace
 
 Node::Node(const Settings& settings)
-    : settings_(settings),
-      outliers_(static_cast<std::size_t>(std::max<std::int64_t>(settings.integer("outliers.keep"), 1)))
+    : settings_(settings), outliers_(static_cast<std::size_t>(
+                               std::max<std::int64_t>(settings.integer("outliers.keep"), 1)))
 {
 }
 
@@ -87,6 +86,15 @@ void Node::start_family(const Family& family, std::uint16_t number)
     running->programs.push_back(programs[i].fd);
   running->probe = *std::move(probe);
   probes_.push_back(std::move(running));
+}
+
+// The list changes on this very thread only.
+protocols::Connections* Node::connections() const
+{
+  for (const auto& running : probes_)
+    if (auto* connections = running->probe->connections(); connections != nullptr)
+      return connections;
+  return nullptr;
 }
 
 void Node::detach(const Family& family, const std::string& why)

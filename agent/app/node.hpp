@@ -48,6 +48,8 @@ public:
   // Only under probes_mutex(): a scrape holds it while it collects, and so does detach().
   std::vector<std::unique_ptr<Running>>& probes() { return probes_; }
   std::mutex& probes_mutex() { return probes_mutex_; }
+  // What the tap knows of sockets, null without it. On the loop's thread.
+  protocols::Connections* connections() const;
   // Ends one family for good and reports why. On the loop's thread.
   void detach(const Family& family, const std::string& why);
 

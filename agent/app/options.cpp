@@ -26,24 +26,50 @@ constexpr CommandWord kCommands[] = {
     {"run", Command::kRun},
     {"check", Command::kCheck},
     {"metrics", Command::kMetrics},
+    {"tail", Command::kTail},
+    {"explain", Command::kExplain},
     {"config", Command::kConfigCheck},
     {"version", Command::kVersion},
     {"help", Command::kHelp},
 };
 
-// Flags that are no settings, and the command they belong to.
+// Flags that are no settings, and the commands they belong to.
 struct Switch {
   const char* name;
   bool Invocation::* member;
-  Command command;
-  std::string_view command_word;
+  std::string_view commands;
 };
 
 constexpr Switch kSwitches[] = {
-    {"dry-run", &Invocation::dry_run, Command::kRun, "run"},
-    {"json", &Invocation::json, Command::kCheck, "check"},
-    {"markdown", &Invocation::markdown, Command::kMetrics, "metrics"},
+    {"dry-run", &Invocation::dry_run, "run"},
+    {"json", &Invocation::json, "check tail explain"},
+    {"markdown", &Invocation::markdown, "metrics"},
 };
+
+// The same with a value.
+struct Option {
+  const char* name;
+  std::string Invocation::* member;
+  std::string_view commands;
+};
+
+constexpr Option kOptions[] = {
+    {"service", &Invocation::service, "tail"},
+    {"status", &Invocation::status, "tail"},
+    {"limit", &Invocation::limit, "tail"},
+};
+
+// Whether the flag is one of the command's own.
+Result<> belongs(std::string_view flag, std::string_view commands, Command command)
+{
+  std::string where;
+  for (auto word = take_word(commands); !word.empty(); word = take_word(commands)) {
+    if (std::ranges::find(kCommands, word, &CommandWord::word)->command == command)
+      return {};
+    where += fmt::format("{}`sonde {}`", where.empty() ? "" : ", ", word);
+  }
+  return fail(fmt::format("--{} belongs to {}", flag, where));
+}
 
 constexpr std::string_view kConfigFile = "config.file";
 
@@ -60,6 +86,8 @@ po::options_description describe(const Declarations& declared)
   add("help,h", "")("version", "")(kConfigFile.data(), po::value<std::string>());
   for (const auto& flag : kSwitches)
     add(flag.name, "");
+  for (const auto& option : kOptions)
+    add(option.name, po::value<std::string>());
   for (const auto key : declared.keys()) {
     const std::string name(key);
     add(name.c_str(), po::value<std::string>());
@@ -73,6 +101,8 @@ std::string unknown_flag(std::string_view flag, const Declarations& declared)
 {
   std::vector<std::string> flags = {"--help", "--version", "--config.file"};
   for (const auto& known : kSwitches)
+    flags.push_back(fmt::format("--{}", known.name));
+  for (const auto& known : kOptions)
     flags.push_back(fmt::format("--{}", known.name));
   for (const auto key : declared.keys()) {
     flags.push_back(fmt::format("--{}", key));
@@ -150,6 +180,9 @@ public:
         out_.*flag.member = true;
         return {};
       }
+    for (const auto& known : kOptions)
+      if (name == known.name)
+        return take_option(known, option.value.front());
     if (option.value.empty())
       return take_setting(name.substr(std::string_view("no-").size()), "false");
     if (name == kConfigFile)
@@ -165,12 +198,49 @@ public:
     }
     SONDE_TRY(take_command());
     for (const auto& flag : kSwitches)
-      if (out_.*flag.member && out_.command != flag.command)
-        return fail(fmt::format("--{} belongs to `sonde {}`", flag.name, flag.command_word));
+      if (out_.*flag.member)
+        SONDE_TRY(belongs(flag.name, flag.commands, out_.command));
+    for (const auto& option : kOptions)
+      if (!(out_.*option.member).empty())
+        SONDE_TRY(belongs(option.name, option.commands, out_.command));
     return std::move(out_);
   }
 
 private:
+  // Short words without control characters: they go to the agent in one line.
+  Result<> take_option(const Option& option, const std::string& value)
+  {
+    constexpr std::size_t kMostBytes = 200;
+    if (!(out_.*option.member).empty())
+      return fail(fmt::format("--{} is given twice", option.name));
+    if (value.empty() || value.size() > kMostBytes || has_control(value))
+      return fail(
+          fmt::format("--{}: a word of at most {} bytes is needed", option.name, kMostBytes));
+    const bool number = parse_number<std::uint32_t>(value).value_or(0) > 0;
+    if (std::string_view(option.name) == "limit" && !number)
+      return fail(fmt::format("--limit: \"{}\" is no number of lines", value));
+    out_.*option.member = value;
+    return {};
+  }
+
+  static bool has_control(std::string_view text)
+  {
+    return std::ranges::any_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  }
+
+  // PID or service of explain, the protocol of tail.
+  Result<std::size_t> take_subject()
+  {
+    if (words_.size() < 2)
+      return out_.command == Command::kTail
+                 ? Result<std::size_t>(1)
+                 : fail("the command is `sonde explain PID` or `sonde explain SERVICE`");
+    if (words_[1].empty() || words_[1].size() > 200 || has_control(words_[1]))
+      return fail("a word of at most 200 bytes is needed");
+    out_.subject = words_[1];
+    return 2;
+  }
+
   Result<> take_config_file(const std::string& value)
   {
     if (!out_.config_file.empty())
@@ -224,6 +294,8 @@ private:
       else if (out_.config_file.empty())
         return fail("config check: no file is given");
     }
+    if (found->command == Command::kTail || found->command == Command::kExplain)
+      used = SONDE_TRY(take_subject());
     if (words_.size() > used)
       return fail(fmt::format("unexpected argument \"{}\"", words_[used].substr(0, 100)));
     return {};

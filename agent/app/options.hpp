@@ -18,7 +18,16 @@ inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;  // an invalid configuration, a port in use, a failed check
 inline constexpr int kExitUsage = 2;   // the command line itself
 
-enum class Command : std::uint8_t { kRun, kCheck, kMetrics, kConfigCheck, kVersion, kHelp };
+enum class Command : std::uint8_t {
+  kRun,
+  kCheck,
+  kMetrics,
+  kTail,
+  kExplain,
+  kConfigCheck,
+  kVersion,
+  kHelp,
+};
 
 // A command line that was understood. Valid as long as the Declarations it was read with.
 struct Invocation {
@@ -26,8 +35,12 @@ struct Invocation {
   std::string config_file;        // empty: none
   std::vector<Assignment> flags;  // settings given on the command line
   bool dry_run = false;           // of run
-  bool json = false;              // of check
+  bool json = false;              // of check, tail and explain
   bool markdown = false;          // of metrics
+  std::string subject;            // of explain: PID or service; of tail: a protocol, if any
+  std::string service;            // of tail, as the two below
+  std::string status;
+  std::string limit;
 };
 
 // `arguments` without the program's name. An error is one line and means kExitUsage.

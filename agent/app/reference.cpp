@@ -25,6 +25,13 @@ Commands:
       --json           one JSON document
   metrics              every metric family
       --markdown       as the table in README.md
+  tail [PROTOCOL]      every request that the running agent sees: all, http, sql, redis or a protocol
+      --service=NAME   of this service only
+      --status=STATUS  with this status only: 503, or 5xx for the class
+      --limit=NUMBER   end after so many lines
+      --json           one JSON document each
+  explain PID|SERVICE  what the running agent sees of it, and why it does not see the rest
+      --json           one JSON document
   config check FILE    whether a configuration file is valid
   version              version, build and libraries
   help                 this text

@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 
 #include "agent/app/check.hpp"
+#include "agent/app/control.hpp"
 #include "agent/app/cost_ceiling.hpp"
 #include "agent/app/node.hpp"
 #include "agent/app/scraper.hpp"
@@ -88,6 +89,7 @@ public:
 
 private:
   Result<> handle_signals();
+  void listen_for_commands();
   void on_signal();
   void check();
   bool reload();
@@ -106,6 +108,7 @@ private:
   std::unique_ptr<NodeCollectors> collectors_;
   std::unique_ptr<Scraper> scraper_;
   std::unique_ptr<CostCeiling> ceiling_;
+  std::unique_ptr<Control> control_;
   UniqueFd signals_;
   EventLoop::Watch signal_watch_;
   EventLoop::Timer check_timer_;
@@ -127,6 +130,7 @@ Result<> RunningAgent::start()
   server_ = SONDE_TRY(web::Server::start(options, routes()));
   for (const auto& endpoint : server_->endpoints())
     log::info("listening", {{"address", web::text_of(endpoint)}});
+  listen_for_commands();
   if (const double ratio = settings_.number("bpf.max-cpu-ratio"); ratio > 0)
     ceiling_ = SONDE_TRY(CostCeiling::create(*node_, ratio));
   check_timer_ = SONDE_TRY(node_->loop().timer([this] { check(); }));
@@ -136,6 +140,20 @@ Result<> RunningAgent::start()
     watchdog_.arm_every(*limit / 2);
   }
   return {};
+}
+
+// Without it the agent lacks `sonde tail` and `sonde explain`, and nothing else.
+void RunningAgent::listen_for_commands()
+{
+  const auto path = settings_.text("control.socket");
+  if (path.empty())
+    return;
+  auto control = Control::start(*node_, path);
+  if (control)
+    control_ = *std::move(control);
+  else
+    log::warn("sonde tail and sonde explain will find no agent",
+              {{"reason", control.error().message()}});
 }
 
 Result<> RunningAgent::handle_signals()

@@ -62,6 +62,10 @@ public:
 
   // Any thread.
   ServiceCounts counts() const;
+  // The processes that are in the slot now, sorted.
+  std::vector<std::uint32_t> processes_in(std::uint16_t slot) const;
+  // Words for what gave the process the name of its service; empty where nothing did.
+  std::string_view named_by(std::uint32_t tgid, std::string_view name) const;
 
 private:
   struct Policy {

@@ -10,7 +10,7 @@ set -euo pipefail
 [ $# = 2 ] || { sed -n '3,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 binary=$1 root=$2
 install -D -s "$binary" "$root/usr/bin/sonde"
-mkdir -p "$root"/{proc,sys,dev,tmp,run,etc/sonde,host/sys,host/root}
+mkdir -p "$root"/{proc,sys,dev,tmp,run/sonde,etc/sonde,host/sys,host/root}
 chmod 1777 "$root/tmp"
 printf 'root:x:0:0:root:/:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n' >"$root/etc/passwd"
 printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"

@@ -40,7 +40,8 @@ def check_daemonset(daemonset):
         require(container[probe]["httpGet"] == {"path": path, "port": "metrics"}, probe)
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
-    require(all(mount["readOnly"] for mount in mounts.values()), "every mount is read-only")
+    writable = {path: volumes[mount["name"]] for path, mount in mounts.items() if not mount.get("readOnly")}
+    require(list(writable) == ["/run/sonde"] and "emptyDir" in writable["/run/sonde"], "only the control socket's folder is writable")
     require({mount["name"] for mount in mounts.values()} == set(volumes), "every volume is mounted, every mount has one")
     for argument, path, host in (("--path.sysfs", "/host/sys", "/sys"), ("--path.rootfs", "/host/root", "/")):
         require(f"{argument}={path}" in container["args"], argument)

@@ -45,6 +45,9 @@ def mounts(manifest, pod, container):
     propagation = {"None": "rprivate", "HostToContainer": "rslave", "Bidirectional": "rshared"}
     for entry in container["volumeMounts"]:
         volume = volumes[entry["name"]]
+        if "emptyDir" in volume:
+            result.append(mount(entry["mountPath"], "tmpfs", "tmpfs", "nosuid", "nodev", "mode=777", "size=1m"))
+            continue
         source = volume["hostPath"]["path"] if "hostPath" in volume else str(manifest.parent.resolve())
         options = ["rbind", propagation[entry.get("mountPropagation", "None")]]
         if entry.get("readOnly"):

@@ -58,6 +58,16 @@ TEST(Options, EachCommandIsUnderstood)
   EXPECT_EQ(parse({"config", "check", "a.yml"})->config_file, "a.yml");
   EXPECT_EQ(parse({"config", "check", "--config.file=a.yml"})->config_file, "a.yml");
   EXPECT_TRUE(parse({"--dry-run"})->dry_run);
+  const auto tail = parse({"tail", "sql", "--service=shop api", "--status=5xx", "--limit=3"});
+  ASSERT_TRUE(tail) << tail.error().message();
+  EXPECT_EQ(tail->command, Command::kTail);
+  EXPECT_EQ(tail->subject, "sql");
+  EXPECT_EQ(tail->service, "shop api");
+  EXPECT_EQ(tail->status, "5xx");
+  EXPECT_EQ(tail->limit, "3");
+  EXPECT_EQ(parse({"tail"})->subject, "");
+  EXPECT_EQ(parse({"explain", "812", "--json"})->command, Command::kExplain);
+  EXPECT_EQ(parse({"explain", "812"})->subject, "812");
 }
 
 TEST(Options, HelpAndVersionGoBeforeEverythingElse)
@@ -172,6 +182,15 @@ TEST(Options, WhatIsWrongIsSaidInOneLine)
       {{"--collector.filesystem.mount-points-exclude=("}, "is not a regular expression"},
       {{"version", "--json"}, "--json belongs to `sonde check`"},
       {{"check", "--dry-run"}, "--dry-run belongs to `sonde run`"},
+      {{"check", "--status=5xx"}, "--status belongs to `sonde tail`"},
+      {{"explain"}, "the command is `sonde explain PID` or `sonde explain SERVICE`"},
+      {{"explain", "1", "2"}, "unexpected argument \"2\""},
+      {{"tail", "http", "sql"}, "unexpected argument \"sql\""},
+      {{"tail", "--limit=0"}, "--limit: \"0\" is no number of lines"},
+      {{"tail", "--service="}, "--service"},
+      {{"tail", "--service=a\tb"}, "--service: a word of at most 200 bytes is needed"},
+      {{"--control.socket=run.sock"},
+       "--control.socket: \"run.sock\" is not an absolute path of at most 107 bytes"},
   };
   for (const auto& bad : table) {
     const auto result = parse(bad.arguments);
