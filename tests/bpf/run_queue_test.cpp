@@ -211,15 +211,18 @@ TEST_P(RunQueue, CpuAndWaitsAndAbsencesAddUpToTheLifetime)
 {
   if (!has_task_storage_)
     GTEST_SKIP() << "this kernel gives tasks no storage for tracing programs: no absences";
-  // Done before the work is: what the work waits for after its last look at the clock is in no lifetime.
-  Worker rival([] { testing::spin(300'000'000); }, 0);
+  // Done before the work is: what the work waits for after its last look at the clock is in no
+  // lifetime.
+  Worker rival([] { testing::spin(600'000'000); }, 0);
   // The work measures its own life: from its first moment awake to its last.
   int report[2];
   ASSERT_EQ(::pipe(report), 0);
   Worker worker(
       [&] {
         const auto begin = monotonic_ns();
-        for (int i = 0; i < 200; ++i) {
+        // Long enough that what it does outside its two looks at the clock, 10 ms on an emulated
+        // machine, is less than the tolerance.
+        for (int i = 0; i < 450; ++i) {
           testing::spin(2'000'000);
           testing::sleep_ns(3'000'000);
         }
