@@ -17,10 +17,12 @@ static __always_inline __u64 wish_of(struct sonde_socket *socket, int direction)
 {
 	__u32 index = socket->verdict & (SONDE_SOCKET_VERDICTS - 1);
 	struct sonde_socket_verdict *verdict = bpf_map_lookup_elem(&socket_verdicts, &index);
+	__u64 wish;
 
 	if (!verdict || verdict->socket != socket->id)
 		return sonde_socket_wish(SONDE_SOCKET_FULL, 0, 0, false, 0);
-	return *(volatile __u64 *)&verdict->wish[direction & 1];
+	wish = *(volatile __u64 *)&verdict->wish[direction & 1];
+	return wish ? wish : sonde_socket_first_wish();
 }
 
 /* What is left of a turn's limit. Two threads that speak at once begin turns more often. */
@@ -46,10 +48,6 @@ static __always_inline bool choose(struct sonde_socket *socket, struct socket_ca
 {
 	__u32 mode = wish >> 32 & 7, until = wish, limit = (wish >> 48) * 16;
 
-	if (!wish) {
-		mode = SONDE_SOCKET_HEAD_AND_TAIL;
-		call->tail = SONDE_SOCKET_HEAD_TAIL;
-	}
 	if (!limit)
 		limit = SONDE_SOCKET_HEAD_LIMIT;
 	if (mode == SONDE_SOCKET_IGNORE)
@@ -70,7 +68,7 @@ static __always_inline bool choose(struct sonde_socket *socket, struct socket_ca
 		call->head = SONDE_SOCKET_MAX_CALL, call->tail = SONDE_SOCKET_HEAD_TAIL;
 	else if (mode != SONDE_SOCKET_SIZES)
 		call->head = socket__spare(limit, call->left);
-	if (mode == SONDE_SOCKET_HEAD_AND_TAIL && wish)
+	if (mode == SONDE_SOCKET_HEAD_AND_TAIL)
 		call->tail = (wish >> 40 & 0xff) * 16;
 	return true;
 }

@@ -11,13 +11,9 @@ namespace {
 // Positions are compared modulo 2^32: a farther one would lie behind.
 constexpr std::uint64_t kFarthestSkip = std::uint64_t{1} << 30U;
 
-constexpr std::uint64_t kWishHead = std::uint64_t{SONDE_SOCKET_HEAD_LIMIT / 16} << 48U |
-                                    std::uint64_t{SONDE_SOCKET_HEAD_TAIL / 16} << 40U |
-                                    std::uint64_t{SONDE_SOCKET_HEAD_AND_TAIL} << 32U;
-
 // While it is looked at from time to time: the beginning of each turn.
-constexpr std::uint64_t kWishLook = std::uint64_t{2048 / 16} << 48U | std::uint64_t{1} << 36U |
-                                    std::uint64_t{SONDE_SOCKET_HEAD} << 32U;
+constexpr std::uint64_t kWishLook = sonde_socket_wish(
+    std::uint32_t{SONDE_SOCKET_HEAD} | SONDE_SOCKET_PER_TURN, 2048, 0, false, 0);
 constexpr std::uint32_t kMostLooks = 4096;
 
 sonde_socket_mode mode_of(Appetite::Mode mode)
@@ -62,7 +58,7 @@ void Connection::want_heads()
 {
   for (std::uint8_t direction = 0; direction < wishes_.size(); ++direction) {
     streams_.at(direction).unwanted_until(0);
-    set_wish(direction, kWishHead);
+    set_wish(direction, sonde_socket_first_wish());
   }
 }
 
@@ -98,7 +94,7 @@ std::uint8_t Connection::known_role() const
 
 std::uint64_t Connection::wish_of(sonde_socket_direction direction) const
 {
-  return wished_ ? wishes_.at(direction) : kWishHead;
+  return wished_ ? wishes_.at(direction) : sonde_socket_first_wish();
 }
 
 void Connection::update_wish(Direction direction)
@@ -133,8 +129,8 @@ void Connection::set_wish(std::uint8_t kernel_direction, std::uint64_t wish)
     wished_ = true;
     const auto other =
         kernel_direction == SONDE_SOCKET_SENT ? SONDE_SOCKET_RECEIVED : SONDE_SOCKET_SENT;
-    wishes_.at(other) = kWishHead;
-    owner_.wish(*this, other, kWishHead);
+    wishes_.at(other) = sonde_socket_first_wish();
+    owner_.wish(*this, other, sonde_socket_first_wish());
   }
   wishes_.at(kernel_direction) = wish;
   owner_.wish(*this, static_cast<sonde_socket_direction>(kernel_direction), wish);

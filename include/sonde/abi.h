@@ -6,9 +6,11 @@
 #ifdef __bpf__
 #include "vmlinux.h"
 #define SONDE_STATIC_ASSERT _Static_assert
+#define SONDE_CONSTEXPR	    static inline
 #else
 #include <linux/types.h>
 #define SONDE_STATIC_ASSERT static_assert
+#define SONDE_CONSTEXPR	    constexpr
 #endif
 
 /* Service slots: rows of every per-service array. A process without an entry is `other`. */

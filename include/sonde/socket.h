@@ -48,21 +48,13 @@ enum sonde_socket_mode {
  *   bits 32-34  enum sonde_socket_mode     bit 35  skip_until is valid   bit 36  per turn
  *   bits 40-47  tail / 16                  bits 48-63  limit / 16
  */
-static inline __u64 sonde_socket_wish(__u32 mode, __u32 limit, __u32 tail, bool skips,
-				      __u32 skip_until)
+SONDE_CONSTEXPR __u64 sonde_socket_wish(__u32 mode, __u32 limit, __u32 tail, bool skips,
+					__u32 skip_until)
 {
 	return (__u64)skip_until | (__u64)(mode & 7) << 32 | (__u64)skips << 35 |
 	       (__u64)!!(mode & SONDE_SOCKET_PER_TURN) << 36 |
 	       (__u64)((tail / 16) & 0xff) << 40 | (__u64)((limit / 16) & 0xffff) << 48;
 }
-
-/* An entry of the array of verdicts; a socket keeps its index. The kernel claims a free entry for a
- * socket it announces (no wish at all is SONDE_SOCKET_HEAD_AND_TAIL by the defaults), the agent writes the wishes and frees it (wishes first, then `socket`) when the
- * socket has closed. A socket that found none free has SONDE_SOCKET_FULL for ever: dear, but right. */
-struct sonde_socket_verdict {
-	__u64 socket; /* 0: free */
-	__u64 wish[SONDE_SOCKET_DIRECTIONS];
-};
 
 #define SONDE_SOCKET_VERDICTS 32768
 
@@ -72,6 +64,22 @@ struct sonde_socket_verdict {
 /* Where nothing else is said, and of a socket of which nothing is known. */
 #define SONDE_SOCKET_HEAD_LIMIT SONDE_SOCKET_MAX_CALL
 #define SONDE_SOCKET_HEAD_TAIL	4080
+
+/* Of a socket of which nothing is known yet. */
+SONDE_CONSTEXPR __u64 sonde_socket_first_wish(void)
+{
+	return sonde_socket_wish(SONDE_SOCKET_HEAD_AND_TAIL, SONDE_SOCKET_HEAD_LIMIT,
+				 SONDE_SOCKET_HEAD_TAIL, false, 0);
+}
+
+/* An entry of the array of verdicts; a socket keeps its index. The kernel claims a free entry for a
+ * socket it announces (no wish is sonde_socket_first_wish()), the agent writes the wishes and frees
+ * it (wishes first, then `socket`) when the socket has closed. A socket that found none free has
+ * SONDE_SOCKET_FULL for ever: dear, but right. */
+struct sonde_socket_verdict {
+	__u64 socket; /* 0: free */
+	__u64 wish[SONDE_SOCKET_DIRECTIONS];
+};
 
 /* The first record of a socket. Positions count bytes modulo 2^32 from an origin of the socket's
  * own; the ones here are those of the first byte where `from_start`, otherwise those from which on
