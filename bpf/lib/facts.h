@@ -3,10 +3,7 @@
  * object takes it over; the sizes here are placeholders. */
 #pragma once
 
-#include "sonde/abi.h"
-
-/* This family's number, set by the agent before it loads the object. */
-const volatile __u16 sonde_family = 0;
+#include "lib/ring.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -47,26 +44,13 @@ static __always_inline void *facts__reserve(__u16 kind, __u32 size)
 		facts__count_lost();
 		return NULL;
 	}
-	record->family = sonde_family;
-	record->kind = kind;
-	record->size = size;
-	record->cpu = bpf_get_smp_processor_id();
-	record->ktime_ns = bpf_ktime_get_ns();
+	record__begin(record, kind, size);
 	return record;
 }
 
-/* Wakes the agent when it sleeps and when the ring is half full: a wake-up a record costs ten times
- * the record. What lies in the ring does not tell whether it sleeps: of two records reserved at
- * once in an empty ring neither is the first one waiting. */
 static __always_inline void facts__submit(void *record)
 {
-	__u32 zero = 0;
-	struct sonde_facts_reader *reader = bpf_map_lookup_elem(&facts_reader, &zero);
-	bool wake = !reader || !*(volatile __u64 *)&reader->awake ||
-		    bpf_ringbuf_query(&facts, BPF_RB_AVAIL_DATA) >
-			    bpf_ringbuf_query(&facts, BPF_RB_RING_SIZE) / 2;
-
-	bpf_ringbuf_submit(record, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	record__submit(record, &facts, &facts_reader, 2);
 }
 
 /* Reports one value above a threshold. `task` is the one it happened to. */

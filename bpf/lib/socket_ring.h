@@ -2,11 +2,9 @@
 /* The tap's own ring and counters: bytes must not crowd out the facts of other families. */
 #pragma once
 
+#include "lib/ring.h"
 #include "lib/rows.h"
 #include "sonde/socket.h"
-
-/* This family's number, set by the agent before it loads the object. */
-const volatile __u16 sonde_family = 0;
 
 /* Records of all sockets, in the order in which they were reserved; size: socket.ring-bytes. */
 struct {
@@ -14,7 +12,7 @@ struct {
 	__uint(max_entries, 4096);
 } socket_records SEC(".maps");
 
-/* Whether the agent looks again by itself; see lib/facts.h. */
+/* Whether the agent looks again by itself; see lib/ring.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -64,22 +62,11 @@ static __always_inline void *socket__reserve(__u16 kind, __u32 size)
 		SOCKET_COUNT(lost_ring);
 		return NULL;
 	}
-	record->family = sonde_family;
-	record->kind = kind;
-	record->size = size;
-	record->cpu = bpf_get_smp_processor_id();
-	record->ktime_ns = bpf_ktime_get_ns();
+	record__begin(record, kind, size);
 	return record;
 }
 
 static __always_inline void socket__submit(void *record)
 {
-	__u32 zero = 0;
-	struct sonde_facts_reader *reader = bpf_map_lookup_elem(&socket_reader, &zero);
-	bool wake = !reader || !*(volatile __u64 *)&reader->awake ||
-		    bpf_ringbuf_query(&socket_records, BPF_RB_AVAIL_DATA) >
-			    bpf_ringbuf_query(&socket_records, BPF_RB_RING_SIZE) / 4;
-
-	SOCKET_COUNT(records);
-	bpf_ringbuf_submit(record, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	record__submit(record, &socket_records, &socket_reader, 4);
 }

@@ -166,14 +166,13 @@ struct sonde_socket_port {
 /* Counters of the tap, one row a CPU. */
 struct sonde_socket_row {
 	__u64 calls[SONDE_SOCKET_DIRECTIONS]; /* looked at */
-	__u64 records;
 	__u64 ids;	  /* given out */
 	__u64 lost_ring;  /* records that found the ring full */
 	__u64 unreadable; /* calls whose bytes a tap cannot see */
 	__u64 faults;	  /* bytes that could not be read at that moment */
 	__u64 no_storage; /* sockets for which no storage could be had: not observed */
 	__u64 shortened;  /* calls of which less was captured, because the ring ran full */
-	__u64 padding[7];
+	__u64 padding[8];
 };
 
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_verdict) == 24, "wire format");
