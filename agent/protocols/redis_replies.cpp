@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/protocols/redis_replies.hpp"
 
-#include <algorithm>
-
 namespace sonde::redis {
 
 bool is_reply_type(char c)
@@ -164,10 +162,7 @@ Step ReplyReader::length(std::string_view& bytes)
   }
   if (line_.value() < 0)
     return element_done();
-  remaining_ = static_cast<std::uint64_t>(line_.value()) + 2;
-  payload_ += remaining_ - 2;
-  streamed_ = false;
-  state_ = State::kBulk;
+  begin_bulk(false);
   return Step::kNeedMore;
 }
 
@@ -194,26 +189,29 @@ Step ReplyReader::aggregate()
   return Step::kNeedMore;
 }
 
+void ReplyReader::begin_bulk(bool streamed)
+{
+  const auto length = static_cast<std::uint64_t>(line_.value());
+  bulk_.begin(length);
+  payload_ += length;
+  streamed_ = streamed;
+  state_ = State::kBulk;
+}
+
 Step ReplyReader::bulk(std::string_view& bytes)
 {
-  if (remaining_ > 2) {
-    const auto take = std::min<std::uint64_t>(remaining_ - 2, bytes.size());
+  const auto step = bulk_.feed(bytes, [this](std::string_view text) {
     if (keeps())
-      keep(bytes.substr(0, take));
-    bytes.remove_prefix(take);
-    remaining_ -= take;
-  }
-  while (remaining_ <= 2 && !bytes.empty()) {
-    if (bytes.front() != (remaining_ == 2 ? '\r' : '\n'))
-      return bad("bulk_end");
-    bytes.remove_prefix(1);
-    if (--remaining_ > 0)
-      continue;
-    if (!streamed_)
-      return element_done();
-    state_ = State::kChunkMark;
-    return Step::kNeedMore;
-  }
+      keep(text);
+  });
+  return step == Step::kBad ? bad("bulk_end") : step == Step::kWhole ? bulk_done() : step;
+}
+
+Step ReplyReader::bulk_done()
+{
+  if (!streamed_)
+    return element_done();
+  state_ = State::kChunkMark;
   return Step::kNeedMore;
 }
 
@@ -236,10 +234,7 @@ Step ReplyReader::chunk_length(std::string_view& bytes)
     return bad("length");
   if (line_.value() == 0)
     return line_.streamed() ? bad("length") : element_done();
-  remaining_ = static_cast<std::uint64_t>(line_.value()) + 2;
-  payload_ += remaining_ - 2;
-  streamed_ = true;
-  state_ = State::kBulk;
+  begin_bulk(true);
   return Step::kNeedMore;
 }
 
@@ -264,23 +259,19 @@ Step ReplyReader::element_done()
 
 Step ReplyReader::hole(std::uint64_t bytes, std::uint64_t time_ns)
 {
-  const bool harmless =
-      state_ == State::kBulk && bytes <= remaining_ && (!keeps() || remaining_ <= 2);
-  if (!harmless)
+  const bool kept = keeps() && bulk_.in_text();
+  const auto step = state_ == State::kBulk && !kept ? bulk_.skip(bytes) : Step::kBad;
+  if (step == Step::kBad)
     return bad("");
-  remaining_ -= bytes;
-  if (remaining_ > 0)
-    return Step::kNeedMore;
+  if (step == Step::kNeedMore)
+    return step;
   last_ns_ = time_ns;
-  if (!streamed_)
-    return element_done();
-  state_ = State::kChunkMark;
-  return Step::kNeedMore;
+  return bulk_done();
 }
 
 std::uint64_t ReplyReader::not_wanted() const
 {
-  return state_ == State::kBulk && remaining_ >= kLeastSkip && !keeps() ? remaining_ : 0;
+  return state_ == State::kBulk && !keeps() ? bulk_.not_wanted() : 0;
 }
 
 }  // namespace sonde::redis

@@ -53,7 +53,9 @@ private:
   Step simple_line(std::string_view& bytes);
   Step length(std::string_view& bytes);
   Step aggregate();
+  void begin_bulk(bool streamed);
   Step bulk(std::string_view& bytes);
+  Step bulk_done();
   Step chunk_mark(std::string_view& bytes);
   Step chunk_length(std::string_view& bytes);
   Step element_done();
@@ -76,7 +78,8 @@ private:
   std::uint64_t elements_ = 0;
   std::int64_t number_ = 0;
   std::int64_t digits_ = 0;
-  std::uint64_t remaining_ = 0;
+  BulkString bulk_;
+  std::uint64_t remaining_ = 0;  // of the longest line
   std::uint64_t payload_ = 0;
   std::uint64_t first_ns_ = 0;
   std::uint64_t last_ns_ = 0;

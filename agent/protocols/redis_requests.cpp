@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/protocols/redis_requests.hpp"
 
-#include <algorithm>
-
 namespace sonde::redis {
 
 namespace {
@@ -122,28 +120,18 @@ Step CommandReader::length(std::string_view& bytes)
     return bad("length");
   const auto length = static_cast<std::uint64_t>(line_.value());
   payload_ += length;
-  remaining_ = length + 2;
+  bulk_.begin(length);
   state_ = State::kBulk;
   return Step::kNeedMore;
 }
 
 Step CommandReader::bulk(std::string_view& bytes)
 {
-  if (remaining_ > 2) {
-    const auto take = std::min<std::uint64_t>(remaining_ - 2, bytes.size());
+  const auto step = bulk_.feed(bytes, [this](std::string_view text) {
     if (keeps(index_))
-      words_[index_].append_upper(bytes.substr(0, take));
-    bytes.remove_prefix(take);
-    remaining_ -= take;
-  }
-  while (remaining_ <= 2 && !bytes.empty()) {
-    if (bytes.front() != (remaining_ == 2 ? '\r' : '\n'))
-      return bad("bulk_end");
-    bytes.remove_prefix(1);
-    if (--remaining_ == 0)
-      return argument_done();
-  }
-  return Step::kNeedMore;
+      words_[index_].append_upper(text);
+  });
+  return step == Step::kBad ? bad("bulk_end") : step == Step::kWhole ? argument_done() : step;
 }
 
 void CommandReader::name_known()
@@ -197,22 +185,19 @@ Step CommandReader::inline_command(std::string_view& bytes)
 
 Step CommandReader::hole(std::uint64_t bytes, std::uint64_t time_ns)
 {
-  const bool harmless = state_ == State::kBulk && bytes <= remaining_ &&
-                        (!keeps(index_) || words_[index_].full() || remaining_ <= 2);
-  if (!harmless)
+  const bool kept = keeps(index_) && !words_[index_].full() && bulk_.in_text();
+  const auto step = state_ == State::kBulk && !kept ? bulk_.skip(bytes) : Step::kBad;
+  if (step == Step::kBad)
     return bad("");
-  remaining_ -= bytes;
-  if (remaining_ > 0)
-    return Step::kNeedMore;
+  if (step == Step::kNeedMore)
+    return step;
   last_ns_ = time_ns;
   return argument_done();
 }
 
 std::uint64_t CommandReader::not_wanted() const
 {
-  if (state_ != State::kBulk || remaining_ < kLeastSkip || keeps(index_))
-    return 0;
-  return remaining_;
+  return state_ == State::kBulk && !keeps(index_) ? bulk_.not_wanted() : 0;
 }
 
 }  // namespace sonde::redis

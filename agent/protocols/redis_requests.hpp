@@ -56,7 +56,8 @@ private:
   std::array<Word<kLongestName>, 3> words_;
   std::uint64_t index_ = 0;  // of the argument that is being read
   std::uint64_t arguments_ = 0;
-  std::uint64_t remaining_ = 0;  // of the bulk string, with its line end
+  BulkString bulk_;
+  std::uint64_t remaining_ = 0;  // of the longest inline command
   std::uint64_t payload_ = 0;
   std::uint64_t first_ns_ = 0;
   std::uint64_t last_ns_ = 0;

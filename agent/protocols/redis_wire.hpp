@@ -59,6 +59,47 @@ private:
   bool ended_ = false;
 };
 
+// The text of a bulk string with its line end, after its length: which may come in pieces.
+class BulkString {
+public:
+  void begin(std::uint64_t length) { remaining_ = length + 2; }
+
+  // `keep` is given the text as it comes.
+  template <typename Keep>
+  Step feed(std::string_view& bytes, Keep&& keep)
+  {
+    if (in_text()) {
+      const auto take = std::min<std::uint64_t>(remaining_ - 2, bytes.size());
+      keep(bytes.substr(0, take));
+      bytes.remove_prefix(take);
+      remaining_ -= take;
+    }
+    while (!in_text() && !bytes.empty()) {
+      if (bytes.front() != (remaining_ == 2 ? '\r' : '\n'))
+        return Step::kBad;
+      bytes.remove_prefix(1);
+      if (--remaining_ == 0)
+        return Step::kWhole;
+    }
+    return Step::kNeedMore;
+  }
+
+  // Bytes that were not captured; kBad where they reach beyond it.
+  Step skip(std::uint64_t bytes)
+  {
+    if (bytes > remaining_)
+      return Step::kBad;
+    remaining_ -= bytes;
+    return remaining_ == 0 ? Step::kWhole : Step::kNeedMore;
+  }
+
+  bool in_text() const { return remaining_ > 2; }
+  std::uint64_t not_wanted() const { return remaining_ >= kLeastSkip ? remaining_ : 0; }
+
+private:
+  std::uint64_t remaining_ = 0;
+};
+
 // The first bytes of a text, kept over pieces.
 template <std::size_t N>
 class Word {
