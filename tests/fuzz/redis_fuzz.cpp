@@ -5,7 +5,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <string>
-#include <vector>
+
+#include "tests/fuzz/turns.hpp"
 
 #include "agent/protocols/protocol.hpp"
 
@@ -15,7 +16,6 @@ extern const protocols::Protocol protocol;
 
 namespace {
 
-using sonde::protocols::Direction;
 using sonde::protocols::Exchange;
 
 class Collect : public sonde::protocols::Sink {
@@ -34,30 +34,10 @@ public:
   std::string text;
 };
 
-// Turns are cut at bytes of 0xff, which change the direction; 0xfe is a hole where holes are on.
 std::string run(std::string_view data, bool cut, bool holes, bool from_start)
 {
-  const auto decoder = sonde::redis::protocol.decoder(from_start);
   Collect sink;
-  auto direction = Direction::kToServer;
-  while (!data.empty() && decoder->successor().empty()) {
-    const auto turn = data.substr(0, data.find('\xff'));
-    data.remove_prefix(std::min(data.size(), turn.size() + 1));
-    bool first = true;
-    for (std::size_t at = 0; at < turn.size() && decoder->successor().empty();) {
-      const auto size = cut ? 1 + (at * 7) % 5 : turn.size();
-      const auto piece = turn.substr(at, size);
-      if (holes && piece.front() == '\xfe')
-        decoder->hole(direction, piece.size(), 1, sink);
-      else
-        decoder->data(direction, {piece, 1, first}, sink);
-      first = false;
-      at += piece.size();
-    }
-    static_cast<void>(decoder->appetite(direction));
-    direction = opposite(direction);
-  }
-  decoder->closed(Exchange::End::kReset, 2, sink);
+  sonde::fuzz::feed_turns(sonde::redis::protocol, sink, data, cut, holes, from_start);
   return sink.text;
 }
 
@@ -72,8 +52,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (run(text, false, false, from_start) != run(text, true, false, from_start))
     std::abort();
   run(text, true, true, from_start);
-  const sonde::protocols::Heads heads{
-      text.substr(0, text.find('\xff')), text.substr(text.find('\xff') + 1), from_start};
-  static_cast<void>(sonde::redis::protocol.recognise(heads));
+  static_cast<void>(sonde::redis::protocol.recognise(sonde::fuzz::heads_of(text, from_start)));
   return 0;
 }
