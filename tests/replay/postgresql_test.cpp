@@ -5,6 +5,7 @@
 
 #include "tests/replay/postgresql_text.hpp"
 #include "tests/support/conversation.hpp"
+#include "tests/support/decoder_properties.hpp"
 
 namespace sonde::postgresql {
 
@@ -315,32 +316,12 @@ TEST(Postgresql, EndsStatementsInProgressAsAborted)
 
 TEST(Postgresql, GivesTheSameHoweverTheBytesAreCut)
 {
-  std::mt19937 random(7663);
-  for (const auto& conversation : conversations()) {
-    const auto whole = test::replay(protocol, conversation);
-    EXPECT_EQ(test::replay(protocol, test::in_single_bytes(conversation)), whole);
-    EXPECT_EQ(test::replay_by_appetite(protocol, conversation), whole);
-    for (int i = 0; i < 300; ++i)
-      ASSERT_EQ(test::replay(protocol, test::split_anywhere(conversation, random)), whole);
-  }
+  test::expect_the_same_however_cut(protocol, conversations());
 }
 
 TEST(Postgresql, NeverInventsAnExchangeWhenBytesAreMissing)
 {
-  std::mt19937 random(7663);
-  std::size_t kept = 0;
-  std::size_t possible = 0;
-  for (const auto& conversation : conversations()) {
-    const auto whole = test::replay(protocol, conversation).exchanges;
-    for (int i = 0; i < 3000; ++i) {
-      const auto holed = test::replay_with_hole(protocol, conversation, random).exchanges;
-      ASSERT_TRUE(test::is_subsequence(holed, whole))
-          << testing::PrintToString(holed) << " of " << testing::PrintToString(whole);
-      kept += holed.size();
-      possible += whole.size();
-    }
-  }
-  EXPECT_GT(kept * 2, possible);
+  test::expect_nothing_invented(protocol, conversations(), 3000);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "tests/replay/redis_text.hpp"
 #include "tests/support/conversation.hpp"
+#include "tests/support/decoder_properties.hpp"
 
 namespace sonde::redis {
 
@@ -272,33 +273,14 @@ TEST(Redis, EndsCommandsWithoutReplyAsAborted)
 
 TEST(Redis, GivesTheSameHoweverTheBytesAreCut)
 {
-  std::mt19937 random(7663);
-  for (const auto& conversation : conversations()) {
-    const auto whole = test::replay(protocol, conversation);
-    EXPECT_THAT(whole.malformed, IsEmpty());
-    EXPECT_EQ(test::replay(protocol, test::in_single_bytes(conversation)), whole);
-    EXPECT_EQ(test::replay_by_appetite(protocol, conversation), whole);
-    for (int i = 0; i < 300; ++i)
-      ASSERT_EQ(test::replay(protocol, test::split_anywhere(conversation, random)), whole);
-  }
+  for (const auto& conversation : conversations())
+    EXPECT_THAT(test::replay(protocol, conversation).malformed, IsEmpty());
+  test::expect_the_same_however_cut(protocol, conversations());
 }
 
 TEST(Redis, NeverInventsAnExchangeWhenBytesAreMissing)
 {
-  std::mt19937 random(7663);
-  std::size_t kept = 0;
-  std::size_t possible = 0;
-  for (const auto& conversation : conversations()) {
-    const auto whole = test::replay(protocol, conversation).exchanges;
-    for (int i = 0; i < 2000; ++i) {
-      const auto holed = test::replay_with_hole(protocol, conversation, random).exchanges;
-      ASSERT_TRUE(test::is_subsequence(holed, whole))
-          << testing::PrintToString(holed) << " of " << testing::PrintToString(whole);
-      kept += holed.size();
-      possible += whole.size();
-    }
-  }
-  EXPECT_GT(kept * 2, possible);
+  test::expect_nothing_invented(protocol, conversations(), 2000);
 }
 
 TEST(Redis, PassesLargeValuesWithoutTheirBytes)
