@@ -47,7 +47,7 @@ void append_process(std::string& out, const ExplainedProcess& process)
   line("service", printable(process.known.service) + named_by_text(process.known));
   line("executable", printable(process.executable));
   line("container", printable(process.container));
-  line("started", control::utc_text(process.started_wall_ns));
+  line("started", utc_text(process.started_wall_ns));
   line("sockets",
        fmt::format("{} listening, {} connected, {} AF_UNIX",
                    process.listening,
@@ -97,7 +97,7 @@ std::string process_json(const ExplainedProcess& process)
       json_quoted(process.known.named_by),
       json_quoted(process.executable),
       json_quoted(process.container),
-      control::utc_text(process.started_wall_ns),
+      utc_text(process.started_wall_ns),
       process.reason,
       json_quoted(meaning_of(process.reason)),
       process.listening,

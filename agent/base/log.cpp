@@ -3,7 +3,6 @@
 
 #include <array>
 #include <atomic>
-#include <ctime>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -17,22 +16,6 @@ namespace {
 constexpr std::array<std::string_view, 4> kLevels = {"debug", "info", "warn", "error"};
 std::atomic<Level> minimum{Level::kInfo};
 std::atomic<Format> style{Format::kLogfmt};
-
-std::string timestamp()
-{
-  const auto now = wall_ns();
-  const auto seconds = static_cast<std::time_t>(now / 1'000'000'000U);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-                     utc.tm_year + 1900,
-                     utc.tm_mon + 1,
-                     utc.tm_mday,
-                     utc.tm_hour,
-                     utc.tm_min,
-                     utc.tm_sec,
-                     now / 1'000'000U % 1000U);
-}
 
 bool needs_quotes(std::string_view value)
 {
@@ -97,9 +80,9 @@ void write(Level level, std::string_view message, std::initializer_list<Field> f
   const auto format = style.load(std::memory_order_relaxed);
   auto line = render(format, level, message, fields);
   if (format == Format::kJson)
-    line.insert(1, R"("ts":")" + timestamp() + R"(",)");
+    line.insert(1, R"("ts":")" + utc_text(wall_ns()) + R"(",)");
   else
-    line.insert(0, "ts=" + timestamp() + ' ');
+    line.insert(0, "ts=" + utc_text(wall_ns()) + ' ');
   line += '\n';
   // One write(2) a line, so that threads do not interleave; a full pipe loses the line, not us.
   [[maybe_unused]] const auto n = ::write(STDERR_FILENO, line.data(), line.size());

@@ -2,6 +2,7 @@
 #include "agent/base/text.hpp"
 
 #include <algorithm>
+#include <ctime>
 #include <fmt/format.h>
 #include <numeric>
 #include <utility>
@@ -151,6 +152,21 @@ std::string json_quoted(std::string_view text)
     }
   }
   return out += '"';
+}
+
+std::string utc_text(std::uint64_t wall_ns)
+{
+  const auto time = static_cast<std::time_t>(wall_ns / 1'000'000'000U);
+  std::tm utc{};
+  gmtime_r(&time, &utc);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+                     utc.tm_year + 1900,
+                     utc.tm_mon + 1,
+                     utc.tm_mday,
+                     utc.tm_hour,
+                     utc.tm_min,
+                     utc.tm_sec,
+                     wall_ns / 1'000'000U % 1000U);
 }
 
 std::optional<std::string_view> nearest(std::string_view word,

@@ -62,6 +62,9 @@ std::string valid_utf8(std::string_view text, std::size_t limit = std::string::n
 // A JSON string with its quotes (RFC 8259 section 7); repairs UTF-8.
 std::string json_quoted(std::string_view text);
 
+// 2026-11-26T04:45:29.123Z, from the time since the epoch.
+std::string utc_text(std::uint64_t wall_ns);
+
 // The candidate nearest to `word` in edit distance, if near enough to be what was meant.
 std::optional<std::string_view> nearest(std::string_view word,
                                         std::span<const std::string_view> candidates);

@@ -2,7 +2,6 @@
 #include "agent/control/tail.hpp"
 
 #include <algorithm>
-#include <ctime>
 #include <fmt/format.h>
 #include <optional>
 #include <vector>
@@ -66,21 +65,6 @@ std::string_view role_word(Role role)
 }
 
 }  // namespace
-
-std::string utc_text(std::uint64_t wall_ns)
-{
-  const auto time = static_cast<std::time_t>(wall_ns / 1'000'000'000U);
-  std::tm utc{};
-  gmtime_r(&time, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-                     utc.tm_year + 1900,
-                     utc.tm_mon + 1,
-                     utc.tm_mday,
-                     utc.tm_hour,
-                     utc.tm_min,
-                     utc.tm_sec,
-                     wall_ns / 1'000'000U % 1000U);
-}
 
 std::string to_line(const TailRequest& request)
 {

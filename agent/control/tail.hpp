@@ -36,7 +36,4 @@ bool matches(const TailRequest& request, const protocols::Observed& seen);
 std::string tail_text(const protocols::Observed& seen, std::uint64_t wall_ns);
 std::string tail_json(const protocols::Observed& seen, std::uint64_t wall_ns);
 
-// 2026-11-26T04:45:29.123Z
-std::string utc_text(std::uint64_t wall_ns);
-
 }  // namespace sonde::control

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sys/socket.h>
 #include <utility>
 
 namespace sonde {
@@ -59,6 +60,20 @@ attach_and_report(Host& host, std::string_view probe, const bpf_program* program
   }
   host.hooks.report(probe, section, true, std::move(note));
   return *std::move(link);
+}
+
+UniqueFd listen_on_loopback(sockaddr_in& address)
+{
+  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* const any = reinterpret_cast<sockaddr*>(&address);
+  socklen_t size = sizeof address;
+  if (!fd || ::bind(fd.get(), any, size) != 0 || ::listen(fd.get(), 1) != 0 ||
+      ::getsockname(fd.get(), any, &size) != 0)
+    return {};
+  return fd;
 }
 
 Result<metrics::Bounds> duration_bounds(const Settings& settings, std::string_view key)

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <initializer_list>
+#include <netinet/in.h>
 #include <string_view>
 #include <vector>
 
 #include <bpf/libbpf.h>
 
 #include "agent/base/result.hpp"
+#include "agent/base/unique_fd.hpp"
 #include "agent/bpf/skeleton.hpp"
 #include "agent/metrics/bounds.hpp"
 #include "agent/probes/probe.hpp"
@@ -38,6 +40,10 @@ bpf::Link attach_and_report(Host& host,
                             std::string_view probe,
                             const bpf_program* program,
                             std::string note = {});
+
+// A socket that listens on the loopback, at `address`, to see what a socket gets there; none
+// without loopback.
+UniqueFd listen_on_loopback(sockaddr_in& address);
 
 // The bounds of a kDurations or kIntegers setting.
 Result<metrics::Bounds> duration_bounds(const Settings& settings, std::string_view key);

@@ -4,7 +4,6 @@
 #include "sonde/socket.h"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <array>
 #include <atomic>
 #include <sys/socket.h>
@@ -207,19 +206,14 @@ Result<> Socket::attach(Source source)
 // there everything attaches and nothing is ever stored. Seen by connecting once.
 Result<> Socket::try_storage() const
 {
-  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  auto* const any = reinterpret_cast<sockaddr*>(&address);
-  socklen_t size = sizeof address;
-  if (!listener || !client || ::bind(listener.get(), any, size) != 0 ||
-      ::listen(listener.get(), 1) != 0 || ::getsockname(listener.get(), any, &size) != 0)
-    return {};  // without loopback there is nothing to try with
+  const auto listener = listen_on_loopback(address);
+  const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!listener || !client)
+    return {};  // there is nothing to try with
   const timeval patience{.tv_sec = 1, .tv_usec = 0};
   ::setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  if (::connect(client.get(), any, size) != 0)
+  if (::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     return {};
   const int key = client.get();
   sonde_socket stored{};

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -166,13 +164,10 @@ Result<> Tcp::attach(std::string_view storage)
 // there everything attaches and nothing is ever stored. Seen by listening once.
 Result<> Tcp::try_storage() const
 {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (!fd || ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(fd.get(), 1) != 0)
-    return {};  // without loopback there is nothing to try with
+  const auto fd = listen_on_loopback(address);
+  if (!fd)
+    return {};  // there is nothing to try with
   const int key = fd.get();
   sonde_tcp_socket stored{};
   if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.tcp_sockets), &key, &stored) != 0)

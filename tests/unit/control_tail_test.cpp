@@ -4,6 +4,7 @@
 
 #include "tests/support/socket_records.hpp"
 
+#include "agent/base/text.hpp"
 #include "agent/control/explanation.hpp"
 #include "agent/control/fields.hpp"
 #include "agent/control/tail.hpp"
