@@ -41,6 +41,11 @@ struct BlockIoMode {
   }
 };
 
+inline std::string block_io_mode_name(const ::testing::TestParamInfo<BlockIoMode>& mode)
+{
+  return fmt::format("{}_{}", mode.param.source, mode.param.submission);
+}
+
 // Memory that O_DIRECT can use.
 class AlignedBuffer {
 public:

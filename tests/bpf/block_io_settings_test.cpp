@@ -9,6 +9,7 @@
 namespace sonde {
 namespace {
 
+using testing::block_io_mode_name;
 using testing::BlockIoMode;
 using testing::kMega;
 using testing::LoopDisk;
@@ -239,10 +240,7 @@ INSTANTIATE_TEST_SUITE_P(Ways,
                          ::testing::Values(BlockIoMode{"request", "start"},
                                            BlockIoMode{"request", "insert"},
                                            BlockIoMode{"issue", "insert"}),
-                         [](const auto& instance) {
-                           return fmt::format(
-                               "{}_{}", instance.param.source, instance.param.submission);
-                         });
+                         block_io_mode_name);
 
 }  // namespace
 }  // namespace sonde

@@ -9,6 +9,7 @@
 namespace sonde {
 namespace {
 
+using testing::block_io_mode_name;
 using testing::BlockIoMode;
 using testing::kMega;
 using testing::kOperations;
@@ -287,10 +288,7 @@ INSTANTIATE_TEST_SUITE_P(Ways,
                                            BlockIoMode{"request", "insert"},
                                            BlockIoMode{"issue", "start"},
                                            BlockIoMode{"issue", "insert"}),
-                         [](const auto& instance) {
-                           return fmt::format(
-                               "{}_{}", instance.param.source, instance.param.submission);
-                         });
+                         block_io_mode_name);
 
 }  // namespace
 }  // namespace sonde

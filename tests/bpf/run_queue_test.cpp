@@ -7,11 +7,11 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/kernel.hpp"
 #include "tests/support/node_fixture.hpp"
 #include "tests/support/worker.hpp"
 
 #include "agent/base/clock.hpp"
-#include "agent/base/file.hpp"
 #include "agent/bpf/features.hpp"
 
 namespace sonde {
@@ -30,12 +30,6 @@ std::string service(std::string_view name)
   return fmt::format("service=\"{}\"", name);
 }
 
-bool cpu_has_cmpxchg16b()
-{
-  const auto info = read_file("/proc/cpuinfo");
-  return info && info->contains(" cx16");
-}
-
 class RunQueue : public ::testing::TestWithParam<std::string> {
 protected:
   void SetUp() override
@@ -49,7 +43,7 @@ protected:
       has_task_storage_ = has_task_storage_ && hook.hook != "task_storage";
     // Kernels that have it must be found to have it; from 7.0 on it takes cmpxchg16b.
     if (bpf::Features::has_map(BPF_MAP_TYPE_TASK_STORAGE) && !has_task_storage_) {
-      EXPECT_FALSE(cpu_has_cmpxchg16b());
+      EXPECT_FALSE(testing::cpu_has_cmpxchg16b());
     }
   }
 

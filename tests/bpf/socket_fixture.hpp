@@ -15,18 +15,15 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <sys/utsname.h>
 #include <thread>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
 
+#include "tests/support/kernel.hpp"
 #include "tests/support/node_fixture.hpp"
 #include "tests/support/socket_tap.hpp"
 #include "tests/support/worker.hpp"
-
-#include "agent/base/file.hpp"
-#include "agent/bpf/features.hpp"
 
 namespace sonde::tap_tests {
 
@@ -184,19 +181,6 @@ inline void converse(Pair pair, Call call, std::size_t size, unsigned seed)
   ::close(pair.server);
 }
 
-// Whether the kernel has what a source needs: known from its types, not from what starts.
-inline bool kernel_has(std::string_view source)
-{
-  const auto& kernel = bpf::Features::kernel();
-  // From 7.0 on (where a tracepoint can be preempted) socket storage takes cmpxchg16b.
-  utsname name{};
-  const auto cpus = read_file("/proc/cpuinfo");
-  if (::uname(&name) == 0 && std::atoi(name.release) >= 7 && cpus && !cpus->contains(" cx16"))
-    return false;
-  return source == "tracepoints" ? kernel.has_tracepoint("sock_send_length")
-                                 : kernel.has_fentry() && kernel.has_function("bpf_loop");
-}
-
 struct Case {
   const char* source;
   Call call;
@@ -206,8 +190,8 @@ class SocketRecords : public ::testing::TestWithParam<Case> {
 protected:
   void SetUp() override
   {
-    if (!kernel_has(GetParam().source))
-      GTEST_SKIP() << "this kernel has no such hooks";
+    if (const auto why = testing::why_no_tap(GetParam().source); !why.empty())
+      GTEST_SKIP() << why;
     auto started = SocketTap::start(node_, GetParam().source);
     ASSERT_TRUE(started) << started.error().message();
     tap_ = *std::move(started);

@@ -201,8 +201,8 @@ class Socket : public ::testing::TestWithParam<const char*> {
 protected:
   void SetUp() override
   {
-    if (!kernel_has(GetParam()))
-      GTEST_SKIP() << "this kernel has no such hooks";
+    if (const auto why = testing::why_no_tap(GetParam()); !why.empty())
+      GTEST_SKIP() << why;
     node_.set("socket.source", GetParam());
   }
 
