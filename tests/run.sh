@@ -46,9 +46,7 @@ run_ctest() {
 }
 
 sanitized() {
-  local targets=(unit_tests)
-  ! compgen -G 'tests/replay/*_test.cpp' >/dev/null || targets+=(replay_tests)
-  build asan "${targets[@]}" && UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run_ctest asan -L '^(unit|replay)$' -j"$(nproc)"
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run_ctest asan -L '^(unit|replay)$' -j"$(nproc)"
 }
 
 # fuzz TARGET: a bounded run over its committed inputs and new ones; a finding stays in build/fuzz/findings.
@@ -70,10 +68,9 @@ fuzz() {
 }
 
 fuzzed() {
-  build fuzz || return 1
   export -f fuzz
   export FUZZ_SECONDS
-  find build/fuzz/tests/fuzz -name '*_fuzz' -type f -print0 |
+  find build/asan/tests/fuzz -name '*_fuzz' -type f -print0 |
     xargs -0 -r -n1 -P"$(nproc)" bash -c "fuzz \"\$1\"" _
 }
 
@@ -99,8 +96,13 @@ if [ $mode = quick ]; then
   kernel_tests='^bpf$'
 else
   selection=(-LE '^(bpf|kernels)$')
-  part 'unit and replay tests under ASAN and UBSAN' sanitized
-  part 'fuzz targets' fuzzed
+  say 'build with sanitizers'
+  if build asan unit_tests replay_tests fuzz_targets; then
+    part 'unit and replay tests under ASAN and UBSAN' sanitized
+    part 'fuzz targets' fuzzed
+  else
+    failed+=('build with sanitizers')
+  fi
   part 'kernels downloaded' kernels_ready
   [ $mode != kernels ] || { part 'BPF tests on every kernel' tests/kernels/run.sh; kernel_tests='^bpf$'; }
 fi

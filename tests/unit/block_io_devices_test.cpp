@@ -2,8 +2,10 @@
 // Names of disks from a made-up sysfs, and totals by name while names and numbers change hands.
 #include <cstdlib>
 #include <filesystem>
+#include <fmt/format.h>
 #include <fstream>
 #include <map>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -16,7 +18,7 @@ namespace fs = std::filesystem;
 
 class Sysfs : public ::testing::Test {
 protected:
-  Sysfs() : root_(::testing::TempDir() + "block_io_sysfs")
+  Sysfs() : root_(fmt::format("{}block_io_sysfs_{}", ::testing::TempDir(), ::getpid()))
   {
     fs::remove_all(root_);
     fs::create_directories(root_ / "dev/block");
