@@ -13,7 +13,7 @@ std::string Scraper::scrape(const CollectorFilter& filter, bool probes)
   metrics::Exposition out(max_lines_);
   {
     const std::scoped_lock lock(mutex_);
-    SelfState self{.hooks = node_.hooks()};
+    SelfState self;
     if (probes)
       collect_probes(out, self);
     Families families;
@@ -33,6 +33,7 @@ std::string Scraper::scrape(const CollectorFilter& filter, bool probes)
 
 void Scraper::collect_probes(metrics::Exposition& out, SelfState& self)
 {
+  self.hooks = &node_.hooks();
   const std::scoped_lock lock(node_.probes_mutex());
   auto* services = node_.services();
   if (services == nullptr)

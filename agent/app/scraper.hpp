@@ -20,7 +20,8 @@ public:
   {
   }
 
-  // `probes`: false when the scrape asked for certain collectors (collect[]) and nothing else.
+  // `probes`: false when the scrape asked for certain collectors (collect[]) and nothing else; what
+  // Sonde says of its probes is then left out too.
   std::string scrape(const CollectorFilter& filter, bool probes);
 
   // Takes note of how reading the configuration ended.

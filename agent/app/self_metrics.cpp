@@ -170,14 +170,15 @@ void write_process(metrics::Exposition& out)
   gauge(out, kProcessStart, started);
 }
 
-void write_programs(metrics::Exposition& out, const SelfState& state)
+// Asks the kernel about every program and map: dearer than all else here.
+void write_programs(metrics::Exposition& out, const Hooks& hooks, std::uint64_t shared_map_bytes)
 {
   struct Cost {
     std::string labels;
     std::uint64_t runs, ns, misses;
   };
   std::vector<Cost> costs;
-  for (const auto& program : state.hooks.programs()) {
+  for (const auto& program : hooks.programs()) {
     bpf_prog_info info{};
     __u32 size = sizeof info;
     if (bpf_obj_get_info_by_fd(program.fd, &info, &size) == 0)
@@ -195,10 +196,25 @@ void write_programs(metrics::Exposition& out, const SelfState& state)
   out.begin(kMetrics[kBpfMisses]);
   for (const auto& cost : costs)
     out.sample({cost.labels}, cost.misses);
-  auto bytes = state.shared_map_bytes;
-  for (const auto& map : state.hooks.maps())
+  auto bytes = shared_map_bytes;
+  for (const auto& map : hooks.maps())
     bytes += map.bytes > 0 ? map.bytes : bpf::charged_bytes(map.fd);
   gauge(out, kBpfMapBytes, static_cast<double>(bytes));
+}
+
+void write_probes(metrics::Exposition& out, const Hooks& hooks, const SelfState& state)
+{
+  out.begin(kMetrics[kProbeUp]);
+  for (const auto& hook : hooks.all())
+    out.sample({label_block({{"probe", hook.probe}, {"hook", hook.hook}})}, hook.up ? 1.0 : 0.0);
+  out.begin(kMetrics[kEvents]);
+  for (const auto& source : state.sources)
+    out.sample({label_block({{"source", source.name}})}, source.events);
+  out.begin(kMetrics[kEventsLost]);
+  for (const auto& source : state.sources)
+    for (const auto& loss : source.losses)
+      out.sample({label_block({{"source", source.name}, {"reason", loss.reason}})}, loss.count);
+  write_programs(out, hooks, state.shared_map_bytes);
 }
 
 void write_series(metrics::Exposition& out, const SelfState& state)
@@ -208,7 +224,8 @@ void write_series(metrics::Exposition& out, const SelfState& state)
   for (const auto& family : families)
     out.sample({label_block({{"family", family.name}})}, std::uint64_t{family.lines});
   out.begin(kMetrics[kFolded]);
-  out.sample({R"(family="services")"}, state.services_folded);
+  if (state.hooks != nullptr)
+    out.sample({R"(family="services")"}, state.services_folded);
   for (const auto& [family, lines] : state.folded)
     out.sample({label_block({{"family", family}})}, lines);
 }
@@ -224,19 +241,10 @@ void write_self_metrics(metrics::Exposition& out, const SelfState& state)
 {
   out.begin(kMetrics[kBuildInfo]);
   out.sample({label_block({{"version", version()}, {"revision", revision()}})}, 1.0);
-  out.begin(kMetrics[kProbeUp]);
-  for (const auto& hook : state.hooks.all())
-    out.sample({label_block({{"probe", hook.probe}, {"hook", hook.hook}})}, hook.up ? 1.0 : 0.0);
-  out.begin(kMetrics[kEvents]);
-  for (const auto& source : state.sources)
-    out.sample({label_block({{"source", source.name}})}, source.events);
-  out.begin(kMetrics[kEventsLost]);
-  for (const auto& source : state.sources)
-    for (const auto& loss : source.losses)
-      out.sample({label_block({{"source", source.name}, {"reason", loss.reason}})}, loss.count);
+  if (state.hooks != nullptr)
+    write_probes(out, *state.hooks, state);
   gauge(out, kReloadSuccessful, state.last_reload_successful ? 1 : 0);
   gauge(out, kReloadTime, state.last_reload_seconds);
-  write_programs(out, state);
   write_process(out);
   write_series(out, state);
 }

@@ -24,7 +24,8 @@ struct SelfState {
     std::vector<Loss> losses;
   };
 
-  const Hooks& hooks;
+  // What is said of the probes; null when the scrape leaves them out.
+  const Hooks* hooks = nullptr;
   std::vector<Source> sources;
   std::uint64_t shared_map_bytes = 0;
   bool last_reload_successful = true;
