@@ -3,17 +3,18 @@
 
 #include <algorithm>
 #include <csignal>
+#include <deque>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <pthread.h>
 #include <system_error>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include "agent/web/listen.hpp"
 #include "agent/web/session.hpp"
@@ -63,25 +64,30 @@ private:
 
 }  // namespace
 
+// Every web thread has a loop of its own and a descriptor of every listening socket. A connection
+// stays with the thread that accepted it: nothing is handed over, locked or woken for a request,
+// and a thread whose handler takes long accepts nothing.
+//
 // Members die in reverse: the threads are joined first, then the pending operations, which own the
-// sessions, go with `io_`, then what the sessions refer to.
+// sessions, go with the loops, then what the sessions refer to.
 class Server::Core {
 public:
   Core(const Options& options, Router router)
       : serving_{.limits = options.limits, .router = std::move(router)},
-        io_(static_cast<int>(options.threads))
+        loops_(std::max(options.threads, 1U))
   {
   }
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
   ~Core()
   {
-    io_.stop();
+    for (auto& loop : loops_)
+      loop.io.stop();
     threads_.clear();
   }
 
   Result<> listen(const std::vector<std::string>& addresses);
-  Result<> run(unsigned threads);
+  Result<> run();
 
   const std::vector<Endpoint>& endpoints() const { return endpoints_; }
   const Connections& connections() const { return serving_.connections; }
@@ -91,41 +97,67 @@ private:
     tcp::acceptor acceptor;
     asio::steady_timer pause;
   };
+  struct Loop {
+    asio::io_context io{1};
+    std::deque<Listener> listeners;
+  };
 
+  static Result<> share(tcp::acceptor& acceptor, Loop& with);
   void accept(Listener& listener);
   void accept_later(Listener& listener, const boost::system::error_code& why);
 
   Serving serving_;
-  asio::io_context io_;
-  std::vector<Listener> listeners_;
+  std::deque<Loop> loops_;
   std::vector<Endpoint> endpoints_;
   std::vector<std::jthread> threads_;
 };
 
 Result<> Server::Core::listen(const std::vector<std::string>& addresses)
 {
+  auto& first = loops_.front();
   for (const auto& address : addresses) {
-    for (auto& acceptor : SONDE_TRY(listen_on(io_, address))) {
+    for (auto& acceptor : SONDE_TRY(listen_on(first.io, address))) {
       boost::system::error_code error;
       const auto bound = acceptor.local_endpoint(error);
       endpoints_.push_back({.address = bound.address().to_string(), .port = bound.port()});
-      listeners_.push_back({.acceptor = std::move(acceptor), .pause = asio::steady_timer(io_)});
+      for (std::size_t i = 1; i < loops_.size(); ++i)
+        SONDE_TRY(in(share(acceptor, loops_[i]), "listen on " + address));
+      first.listeners.push_back(
+          {.acceptor = std::move(acceptor), .pause = asio::steady_timer(first.io)});
     }
   }
-  if (listeners_.empty())
+  if (endpoints_.empty())
     return fail("no listen address");
   return {};
 }
 
-Result<> Server::Core::run(unsigned threads)
+// A second descriptor of the same socket: whichever thread is free takes the next connection.
+Result<> Server::Core::share(tcp::acceptor& acceptor, Loop& with)
 {
-  for (auto& listener : listeners_)
-    accept(listener);
+  const int fd = ::fcntl(acceptor.native_handle(), F_DUPFD_CLOEXEC, 0);
+  if (fd < 0)
+    return fail(errno, "duplicate the socket");
+  boost::system::error_code error;
+  tcp::acceptor shared(with.io);
+  shared.assign(acceptor.local_endpoint(error).protocol(), fd, error);
+  if (error) {
+    ::close(fd);
+    return fail(error.value(), "share the socket");
+  }
+  with.listeners.push_back({.acceptor = std::move(shared), .pause = asio::steady_timer(with.io)});
+  return {};
+}
+
+Result<> Server::Core::run()
+{
   const AllSignalsBlocked blocked;
   try {
-    for (unsigned i = 0; i < std::max(threads, 1U); ++i) {
-      auto& thread = threads_.emplace_back([this] { io_.run(); });
-      pthread_setname_np(thread.native_handle(), fmt::format("sonde-web-{}", i).c_str());
+    for (auto& loop : loops_) {
+      for (auto& listener : loop.listeners)
+        accept(listener);
+      auto& thread = threads_.emplace_back([&loop] { loop.io.run(); });
+      pthread_setname_np(thread.native_handle(),
+                         fmt::format("sonde-web-{}", threads_.size() - 1).c_str());
     }
   } catch (const std::system_error& error) {
     return fail(error.code().value(), "start a web thread");
@@ -135,20 +167,19 @@ Result<> Server::Core::run(unsigned threads)
 
 void Server::Core::accept(Listener& listener)
 {
-  listener.acceptor.async_accept(
-      asio::make_strand(io_),
-      [this, &listener](const boost::system::error_code& error, tcp::socket socket) {
-        if (error) {
-          accept_later(listener, error);
-          return;
-        }
-        ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
-        // Shared: the session's pending operations own it.
-        std::make_shared<Session<boost::beast::tcp_stream>>(
-            boost::beast::tcp_stream(std::move(socket)), serving_)
-            ->start();
-        accept(listener);
-      });
+  listener.acceptor.async_accept([this, &listener](const boost::system::error_code& error,
+                                                   tcp::socket socket) {
+    if (error) {
+      accept_later(listener, error);
+      return;
+    }
+    ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
+    // Shared: the session's pending operations own it.
+    std::make_shared<Session<boost::beast::tcp_stream>>(boost::beast::tcp_stream(std::move(socket)),
+                                                        serving_)
+        ->start();
+    accept(listener);
+  });
 }
 
 void Server::Core::accept_later(Listener& listener, const boost::system::error_code& why)
@@ -175,7 +206,7 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options, Router rou
   auto core = std::make_unique<Core>(options, std::move(router));
   if (auto listening = core->listen(options.listen); !listening)
     return Failure(std::move(listening).error());
-  if (auto running = core->run(options.threads); !running)
+  if (auto running = core->run(); !running)
     return Failure(std::move(running).error());
   return std::unique_ptr<Server>(new Server(std::move(core)));
 }

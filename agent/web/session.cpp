@@ -154,7 +154,10 @@ void Session<Stream>::on_header()
     respond(plain(417, "expectation failed"), false);
     return;
   }
-  http::async_read(stream_, buffer_, *parser_, then(&Session::on_request));
+  if (parser_->is_done())
+    on_request({}, 0);
+  else
+    http::async_read(stream_, buffer_, *parser_, then(&Session::on_request));
 }
 
 template <typename Stream>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One client's connection: its requests one after the other, each read, answered and written under
-// a deadline. Owned by its pending operations; all but close() runs on the connection's strand.
+// a deadline. Owned by its pending operations; all but close() runs on the connection's thread.
 #pragma once
 
 #include <chrono>
