@@ -78,10 +78,7 @@ Finding check_collector(const CollectorInfo& info, const Settings& settings)
     finding.what = "this kernel has nothing to tell";
     return finding;
   }
-  std::size_t samples = 0;
-  for (const auto& family : families)
-    samples += family.metric.size();
-  finding.what = fmt::format("{} families, {} series", families.size(), samples);
+  finding.what = fmt::format("{} families, {} series", families.families(), families.samples());
   return finding;
 }
 

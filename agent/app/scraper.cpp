@@ -16,10 +16,9 @@ std::string Scraper::scrape(const CollectorFilter& filter, bool probes)
     SelfState self;
     if (probes)
       collect_probes(out, self);
-    Families families;
-    collectors_.collect(families, filter);
-    for (const auto& family : families)
-      out.add(family);
+    collected_.clear();
+    collectors_.collect(collected_, filter);
+    collected_.write(out);
     self.last_reload_successful = reload_successful_;
     self.last_reload_seconds = reload_seconds_;
     for (const auto& family : out.families())

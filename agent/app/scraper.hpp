@@ -34,6 +34,7 @@ private:
   NodeCollectors& collectors_;
   std::size_t max_lines_;
   std::mutex mutex_;
+  Families collected_;  // keeps its memory between scrapes
   std::map<std::string, std::uint64_t> folded_;
   bool reload_successful_ = true;
   double reload_seconds_ = 0;

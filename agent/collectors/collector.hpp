@@ -8,11 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include <prometheus/metric_family.h>
-
 #include "agent/base/result.hpp"
 #include "agent/base/settings.hpp"
 #include "agent/metrics/desc.hpp"
+#include "agent/metrics/families.hpp"
 
 namespace sonde {
 
@@ -30,7 +29,7 @@ struct Paths {
   std::filesystem::path net(std::string_view name) const;
 };
 
-using Families = std::vector<prometheus::MetricFamily>;
+using metrics::Families;
 
 class Sources;
 

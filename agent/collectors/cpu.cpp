@@ -12,7 +12,6 @@
 #include "agent/collectors/cpu_topology.hpp"
 #include "agent/collectors/lines.hpp"
 #include "agent/collectors/name_filter.hpp"
-#include "agent/collectors/sample.hpp"
 #include "agent/collectors/sources.hpp"
 
 namespace sonde::collectors_cpu {
@@ -163,20 +162,19 @@ private:
     for (const auto& [cpu, ticks] : now)
       take_over(shown_[cpu], ticks);
 
-    auto& seconds = add_family(out, kSeconds);
+    auto seconds = out.add(kSeconds);
     for (const auto& [cpu, ticks] : shown_) {
       const auto number = std::to_string(cpu);
       for (std::size_t i = 0; i < kModes.size(); ++i)
-        add_sample(seconds, {{"cpu", number}, {"mode", kModes[i]}}, in_seconds(ticks[i]));
+        seconds.sample({{"cpu", number}, {"mode", kModes[i]}}, in_seconds(ticks[i]));
     }
     if (!guest_)
       return {};
-    auto& guest = add_family(out, kGuest);
+    auto guest = out.add(kGuest);
     for (const auto& [cpu, ticks] : shown_) {
       const auto number = std::to_string(cpu);
       for (std::size_t i = 0; i < 2; ++i)
-        add_sample(
-            guest, {{"cpu", number}, {"mode", kModes[i]}}, in_seconds(ticks[kGuestUser + i]));
+        guest.sample({{"cpu", number}, {"mode", kModes[i]}}, in_seconds(ticks[kGuestUser + i]));
     }
     return {};
   }
@@ -185,24 +183,22 @@ private:
   {
     const auto text = SONDE_TRY(cpu_info_.read());
     const auto cpus = SONDE_TRY(parse_cpu_info(text, cpu_info_.path()));
-    auto& info = add_family(out, kCpuInfo);
+    auto info = out.add(kCpuInfo);
     for (const auto& cpu : cpus)
-      add_sample(info,
-                 {{"package", cpu.package},
-                  {"core", cpu.core},
-                  {"cpu", std::to_string(cpu.processor)},
-                  {"vendor", cpu.vendor},
-                  {"family", cpu.family},
-                  {"model", cpu.model},
-                  {"model_name", cpu.model_name},
-                  {"microcode", cpu.microcode},
-                  {"stepping", cpu.stepping},
-                  {"cachesize", cpu.cache_size}},
-                 1);
-    auto& frequency = add_family(out, kFrequency);
+      info.sample({{"package", cpu.package},
+                   {"core", cpu.core},
+                   {"cpu", std::to_string(cpu.processor)},
+                   {"vendor", cpu.vendor},
+                   {"family", cpu.family},
+                   {"model", cpu.model},
+                   {"model_name", cpu.model_name},
+                   {"microcode", cpu.microcode},
+                   {"stepping", cpu.stepping},
+                   {"cachesize", cpu.cache_size}},
+                  1);
+    auto frequency = out.add(kFrequency);
     for (const auto& cpu : cpus)
-      add_sample(
-          frequency,
+      frequency.sample(
           {{"package", cpu.package}, {"core", cpu.core}, {"cpu", std::to_string(cpu.processor)}},
           cpu.mhz * 1e6);
     if (!cpus.empty()) {
@@ -219,32 +215,32 @@ private:
   {
     if (!wanted)
       return;
-    auto& family = add_family(out, desc);
+    auto family = out.add(desc);
     for (auto word = take_word(words); !word.empty(); word = take_word(words))
       if (matches(*wanted, word))
-        add_sample(family, {{desc.labels, word}}, 1);
+        family.sample({{desc.labels, word}}, 1);
   }
 
   Result<> add_topology(Families& out)
   {
     SONDE_TRY(topology_.refresh());
-    auto& isolated = add_family(out, kIsolated);
+    auto isolated = out.add(kIsolated);
     for (const auto cpu : topology_.isolated())
-      add_sample(isolated, {{"cpu", std::to_string(cpu)}}, 1);
+      isolated.sample({{"cpu", std::to_string(cpu)}}, 1);
 
     const auto throttled = topology_.throttled();
-    auto& packages = add_family(out, kPackageThrottles);
+    auto packages = out.add(kPackageThrottles);
     for (const auto& [package, core, count] : throttled)
       if (core.empty())
-        add_sample(packages, {{"package", package}}, static_cast<double>(count));
-    auto& cores = add_family(out, kCoreThrottles);
+        packages.sample({{"package", package}}, static_cast<double>(count));
+    auto cores = out.add(kCoreThrottles);
     for (const auto& [package, core, count] : throttled)
       if (!core.empty())
-        add_sample(cores, {{"package", package}, {"core", core}}, static_cast<double>(count));
+        cores.sample({{"package", package}, {"core", core}}, static_cast<double>(count));
 
-    auto& online = add_family(out, kOnline);
+    auto online = out.add(kOnline);
     for (const auto& [cpu, is_online] : topology_.online())
-      add_sample(online, {{"cpu", cpu}}, is_online ? 1 : 0);
+      online.sample({{"cpu", cpu}}, is_online ? 1 : 0);
     return {};
   }
 

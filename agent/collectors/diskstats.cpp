@@ -7,7 +7,6 @@
 #include "agent/collectors/collector.hpp"
 #include "agent/collectors/lines.hpp"
 #include "agent/collectors/name_filter.hpp"
-#include "agent/collectors/sample.hpp"
 #include "agent/collectors/sysfs.hpp"
 #include "agent/collectors/udev.hpp"
 
@@ -158,14 +157,8 @@ public:
 
   Result<> collect(Families& out) override
   {
-    Families families;
-    families.reserve(kMetrics.size());
-    for (const auto& desc : kMetrics)
-      add_family(families, desc);
-    const auto result = fill(families);
-    for (auto& family : families)
-      out.push_back(std::move(family));
-    return result;
+    const auto families = out.add(kMetrics);
+    return fill(families);
   }
 
 private:
@@ -175,7 +168,7 @@ private:
     ReusedFile rotational;
   };
 
-  Result<> fill(Families& families)
+  Result<> fill(std::span<const Families::Family> families)
   {
     for (auto& [name, device] : devices_)
       device.seen = false;
@@ -210,7 +203,7 @@ private:
     return found->second;
   }
 
-  Result<> add_device(Families& families,
+  Result<> add_device(std::span<const Families::Family> families,
                       Lines& lines,
                       std::uint32_t major,
                       std::uint32_t minor,
@@ -224,13 +217,12 @@ private:
     if (columns < kLeastColumns)  // a partition on kernels before 2.6.25
       return {};
     for (std::size_t i = 0; i < columns; ++i)
-      add_sample(
-          families[i], {{"device", name}}, static_cast<double>(values[i]) * kColumns[i].unit);
+      families[i].sample({{"device", name}}, static_cast<double>(values[i]) * kColumns[i].unit);
     add_properties(families, udev_.of_block_device(major, minor), major, minor, name, device);
     return {};
   }
 
-  static void add_properties(Families& families,
+  static void add_properties(std::span<const Families::Family> families,
                              const UdevProperties& udev,
                              std::uint32_t major,
                              std::uint32_t minor,
@@ -238,39 +230,36 @@ private:
                              Device& device)
   {
     const auto of = [&](std::string_view key) { return property(udev, key); };
-    add_sample(families[kInfoAt],
-               {{"device", name},
-                {"major", std::to_string(major)},
-                {"minor", std::to_string(minor)},
-                {"path", of("ID_PATH")},
-                {"wwn", of("ID_WWN")},
-                {"model", of("ID_MODEL")},
-                {"serial", serial_of(udev)},
-                {"revision", of("ID_REVISION")},
-                {"rotational", read_number(device.rotational) == 1U ? "1" : "0"}},
-               1);
+    families[kInfoAt].sample({{"device", name},
+                              {"major", std::to_string(major)},
+                              {"minor", std::to_string(minor)},
+                              {"path", of("ID_PATH")},
+                              {"wwn", of("ID_WWN")},
+                              {"model", of("ID_MODEL")},
+                              {"serial", serial_of(udev)},
+                              {"revision", of("ID_REVISION")},
+                              {"rotational", read_number(device.rotational) == 1U ? "1" : "0"}},
+                             1);
     if (const auto type = of("ID_FS_TYPE"); !type.empty())
-      add_sample(families[kFilesystemAt],
-                 {{"device", name},
-                  {"type", type},
-                  {"usage", of("ID_FS_USAGE")},
-                  {"uuid", of("ID_FS_UUID")},
-                  {"version", of("ID_FS_VERSION")}},
-                 1);
+      families[kFilesystemAt].sample({{"device", name},
+                                      {"type", type},
+                                      {"usage", of("ID_FS_USAGE")},
+                                      {"uuid", of("ID_FS_UUID")},
+                                      {"version", of("ID_FS_VERSION")}},
+                                     1);
     if (const auto mapper = of("DM_NAME"); !mapper.empty())
-      add_sample(families[kMapperAt],
-                 {{"device", name},
-                  {"name", mapper},
-                  {"uuid", of("DM_UUID")},
-                  {"vg_name", of("DM_VG_NAME")},
-                  {"lv_name", of("DM_LV_NAME")},
-                  {"lv_layer", of("DM_LV_LAYER")}},
-                 1);
+      families[kMapperAt].sample({{"device", name},
+                                  {"name", mapper},
+                                  {"uuid", of("DM_UUID")},
+                                  {"vg_name", of("DM_VG_NAME")},
+                                  {"lv_name", of("DM_LV_NAME")},
+                                  {"lv_layer", of("DM_LV_LAYER")}},
+                                 1);
     if (of("ID_ATA").empty())
       return;
     for (std::size_t i = 0; i < std::size(kAta); ++i)
       if (const auto value = parse_number<double>(of(kAta[i].property)))
-        add_sample(families[kAtaAt + i], {{"device", name}}, *value);
+        families[kAtaAt + i].sample({{"device", name}}, *value);
   }
 
   ReusedFile file_;

@@ -3,7 +3,6 @@
 #include "agent/base/file.hpp"
 #include "agent/collectors/collector.hpp"
 #include "agent/collectors/lines.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_filefd {
 
@@ -28,8 +27,8 @@ public:
     const auto allocated = SONDE_TRY(lines.number<double>());
     SONDE_TRY(lines.number<double>());  // free ones: always 0 since Linux 2.6
     const auto maximum = SONDE_TRY(lines.number<double>());
-    add_sample(add_family(out, kMetrics[0]), {}, allocated);
-    add_sample(add_family(out, kMetrics[1]), {}, maximum);
+    out.add(kMetrics[0]).sample({}, allocated);
+    out.add(kMetrics[1]).sample({}, maximum);
     return {};
   }
 

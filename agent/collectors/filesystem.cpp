@@ -8,7 +8,6 @@
 #include <tuple>
 
 #include "agent/base/text.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_filesystem {
 
@@ -120,16 +119,17 @@ struct Shown {
   std::string point;
 };
 
-void add_mount(Families& families, const Shown& shown, const MountStatistics::Answer& answer)
+void add_mount(std::span<const Families::Family> families,
+               const Shown& shown,
+               const MountStatistics::Answer& answer)
 {
   const auto error = error_text(answer);
   const auto add = [&](std::size_t family, double value) {
-    add_sample(families[family],
-               {{"device", shown.mount.device},
-                {"mountpoint", shown.point},
-                {"fstype", shown.mount.type},
-                {"device_error", error}},
-               value);
+    families[family].sample({{"device", shown.mount.device},
+                             {"mountpoint", shown.point},
+                             {"fstype", shown.mount.type},
+                             {"device_error", error}},
+                            value);
   };
   add(kDeviceError, error.empty() ? 0 : 1);
   add(kReadonly, shown.mount.readonly && !answer.timed_out ? 1 : 0);
@@ -138,12 +138,11 @@ void add_mount(Families& families, const Shown& shown, const MountStatistics::An
   const auto values = values_of(answer.values);
   for (std::size_t i = 0; i < values.size(); ++i)
     add(kFirstValue + i, values[i]);
-  add_sample(families[kMountInfo],
-             {{"device", shown.mount.device},
-              {"major", std::to_string(shown.mount.major)},
-              {"minor", std::to_string(shown.mount.minor)},
-              {"mountpoint", shown.point}},
-             1);
+  families[kMountInfo].sample({{"device", shown.mount.device},
+                               {"major", std::to_string(shown.mount.major)},
+                               {"minor", std::to_string(shown.mount.minor)},
+                               {"mountpoint", shown.point}},
+                              1);
 }
 
 }  // namespace
@@ -192,16 +191,12 @@ Result<> Filesystem::collect(Families& out)
   }
   const auto answers = SONDE_TRY(statistics_.ask(paths));
 
-  Families families;
-  for (const auto& desc : kMetrics)
-    add_family(families, desc);
+  const auto families = out.add(kMetrics);
   // A file system mounted twice at one place is shown once.
   std::set<std::tuple<std::string_view, std::string_view, std::string_view>> seen;
   for (std::size_t i = 0; i < shown.size(); ++i)
     if (seen.emplace(shown[i].mount.device, shown[i].point, shown[i].mount.type).second)
       add_mount(families, shown[i], answers[i]);
-  for (auto& family : families)
-    out.push_back(std::move(family));
   return {};
 }
 

@@ -5,7 +5,6 @@
 #include "agent/base/file.hpp"
 #include "agent/collectors/collector.hpp"
 #include "agent/collectors/lines.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_loadavg {
 
@@ -31,7 +30,7 @@ public:
     for (auto& load : loads)
       load = SONDE_TRY(lines.number<double>());
     for (std::size_t i = 0; i < loads.size(); ++i)
-      add_sample(add_family(out, kMetrics[i]), {}, loads[i]);
+      out.add(kMetrics[i]).sample({}, loads[i]);
     return {};
   }
 

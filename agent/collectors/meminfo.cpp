@@ -3,7 +3,6 @@
 #include "agent/base/file.hpp"
 #include "agent/collectors/collector.hpp"
 #include "agent/collectors/lines.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_meminfo {
 
@@ -50,12 +49,10 @@ public:
       } else if (!unit.empty()) {
         return lines.malformed(fmt::format("unknown unit \"{:.64}\"", unit));
       }
-      add_sample(add_family(out,
-                            "node_memory_" + field,
-                            metrics::Type::kGauge,
-                            fmt::format("Memory information field {}.", field)),
-                 {},
-                 value);
+      out.add("node_memory_" + field,
+              metrics::Type::kGauge,
+              fmt::format("Memory information field {}.", field))
+          .sample({}, value);
     }
     return {};
   }

@@ -12,7 +12,6 @@
 #include "agent/collectors/collector.hpp"
 #include "agent/collectors/link_statistics.hpp"
 #include "agent/collectors/name_filter.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_netdev {
 
@@ -193,26 +192,24 @@ private:
     return ignored_.emplace(std::string(device), filter_.ignored(device)).first->second;
   }
 
-  void add(prometheus::MetricFamily& family, std::string_view device, std::uint64_t value) const
+  void add(Families::Family family, std::string_view device, std::uint64_t count) const
   {
-    add_sample(family, {{"device", device}}, static_cast<double>(value));
-    if (!alias_)
-      return;
-    const auto folder = class_net_ / device;
+    const auto value = static_cast<double>(count);
     std::error_code error;
-    if (!std::filesystem::is_directory(folder, error))
+    if (!alias_ || !std::filesystem::is_directory(class_net_ / device, error)) {
+      family.sample({{"device", device}}, value);
       return;
-    const auto text = read_file(folder / "ifalias", 4096);
-    family.metric.back().label.push_back(
-        {"ifalias", text ? std::string(trim(*text)) : std::string()});
+    }
+    const auto text = read_file(class_net_ / device / "ifalias", 4096);
+    family.sample({{"device", device}, {"ifalias", text ? trim(*text) : std::string_view()}},
+                  value);
   }
 
-  static prometheus::MetricFamily& add_statistic(Families& out, std::string_view name)
+  static Families::Family add_statistic(Families& out, std::string_view name)
   {
-    return add_family(out,
-                      fmt::format("node_network_{}_total", name),
-                      Type::kCounter,
-                      fmt::format("Network device statistic {}.", name));
+    return out.add(fmt::format("node_network_{}_total", name),
+                   Type::kCounter,
+                   fmt::format("Network device statistic {}.", name));
   }
 
   Result<> collect_links(Families& out)
@@ -221,14 +218,14 @@ private:
     std::erase_if(links, [this](const auto& link) { return ignored(link.name); });
     if (detailed_) {
       for (std::size_t i = 0; i < kLinkCounters; ++i) {
-        auto& family = add_statistic(out, kDetailedNames[i]);
+        const auto family = add_statistic(out, kDetailedNames[i]);
         for (const auto& link : links)
           add(family, link.name, link.counters[i]);
       }
       return {};
     }
     for (const auto& [name, counters] : kSummed) {
-      auto& family = add_statistic(out, name);
+      const auto family = add_statistic(out, name);
       for (const auto& link : links) {
         std::uint64_t sum = 0;
         for (const auto counter : counters)
@@ -245,7 +242,7 @@ private:
     auto devices = SONDE_TRY(parse_devices(text, file_.path()));
     std::erase_if(devices, [this](const auto& device) { return ignored(device.name); });
     for (std::size_t i = 0; i < std::size(kColumnNames); ++i) {
-      auto& family =
+      const auto family =
           add_statistic(out, detailed_ ? kColumnNames[i].detailed : kColumnNames[i].name);
       for (const auto& device : devices)
         add(family, device.name, device.columns[i]);
@@ -257,13 +254,11 @@ private:
   {
     if (!own_namespace_)
       return fail("--collector.netdev.address-info needs the node's network namespace");
-    auto& family = add_family(out, kAddresses);
+    auto family = out.add(kAddresses);
     for (const auto& [device, address, netmask, scope] : SONDE_TRY(device_addresses()))
       if (!ignored(device))
-        add_sample(
-            family,
-            {{"device", device}, {"address", address}, {"netmask", netmask}, {"scope", scope}},
-            1);
+        family.sample(
+            {{"device", device}, {"address", address}, {"netmask", netmask}, {"scope", scope}}, 1);
     return {};
   }
 

@@ -8,7 +8,6 @@
 #include "agent/collectors/collector.hpp"
 #include "agent/collectors/lines.hpp"
 #include "agent/collectors/name_filter.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_netstat {
 
@@ -47,7 +46,7 @@ Field field_of(const RE2& pattern, std::string_view protocol, std::string_view s
 void add(Families& out, const Field& field, double value)
 {
   if (!field.family.empty())
-    add_sample(add_family(out, field.family, metrics::Type::kUntyped, field.help), {}, value);
+    out.add(field.family, metrics::Type::kUntyped, field.help).sample({}, value);
 }
 
 // netstat and snmp: a line of names, then a line of values, for each protocol. The lines of names

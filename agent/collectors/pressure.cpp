@@ -6,7 +6,6 @@
 #include "agent/base/file.hpp"
 #include "agent/collectors/collector.hpp"
 #include "agent/collectors/lines.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_pressure {
 
@@ -109,13 +108,9 @@ private:
       return fail(ENODATA, file.path().string() + " lacks a line");
     // Two divisions, as node_exporter does: the last digit is the same.
     if (resource.waiting)
-      add_sample(add_family(out, *resource.waiting),
-                 {},
-                 static_cast<double>(*totals.some_us) / 1000.0 / 1000.0);
+      out.add(*resource.waiting).sample({}, static_cast<double>(*totals.some_us) / 1000.0 / 1000.0);
     if (resource.stalled)
-      add_sample(add_family(out, *resource.stalled),
-                 {},
-                 static_cast<double>(*totals.full_us) / 1000.0 / 1000.0);
+      out.add(*resource.stalled).sample({}, static_cast<double>(*totals.full_us) / 1000.0 / 1000.0);
     return true;
   }
 

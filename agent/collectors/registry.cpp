@@ -6,7 +6,6 @@
 
 #include "agent/base/clock.hpp"
 #include "agent/base/log.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde {
 
@@ -83,9 +82,7 @@ void NodeCollectors::collect(Families& out, const CollectorFilter& filter)
 {
   const std::lock_guard lock(mutex_);
   sources_.begin_scrape();
-  Families scrape;
-  for (const auto& desc : kScrapeMetrics)
-    add_family(scrape, desc);
+  const auto scrape = out.add(kScrapeMetrics);
   for (auto& running : running_) {
     if (!filter.empty() && !filter.contains(running.name))
       continue;
@@ -94,11 +91,9 @@ void NodeCollectors::collect(Families& out, const CollectorFilter& filter)
     const auto duration = monotonic_ns() - begin;
     if (!result)
       log_failure(running, result.error());
-    add_sample(scrape[0], {{"collector", running.name}}, seconds(duration));
-    add_sample(scrape[1], {{"collector", running.name}}, result ? 1 : 0);
+    scrape[0].sample({{"collector", running.name}}, seconds(duration));
+    scrape[1].sample({{"collector", running.name}}, result ? 1 : 0);
   }
-  std::ranges::move(scrape, std::back_inserter(out));
-  std::erase_if(out, [](const auto& family) { return family.metric.empty(); });
 }
 
 void NodeCollectors::log_failure(Running& running, const Error& error)

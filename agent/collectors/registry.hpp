@@ -50,8 +50,7 @@ public:
   }
   std::span<const CollectorState> states() const { return states_; }
 
-  // Appends the families of the collectors that the filter names, and node_scrape_collector_*;
-  // removes families without samples.
+  // Adds the families of the collectors that the filter names, and node_scrape_collector_*.
   void collect(Families& out, const CollectorFilter& filter = {});
 
 private:

@@ -5,7 +5,6 @@
 #include "agent/base/file.hpp"
 #include "agent/collectors/collector.hpp"
 #include "agent/collectors/lines.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_schedstat {
 
@@ -39,17 +38,11 @@ public:
     if (!text && text.error().code() == std::errc::no_such_file_or_directory)
       return fail(ENODATA, "no /proc/schedstat: the kernel lacks CONFIG_SCHEDSTATS");
     Lines lines(SONDE_TRY(text), file_.path());
-    Families families;
-    for (const auto& desc : kMetrics)
-      add_family(families, desc);
-    const auto result = parse(lines, families);
-    for (auto& family : families)
-      out.push_back(std::move(family));
-    return result;
+    return parse(lines, out.add(kMetrics));
   }
 
 private:
-  static Result<> parse(Lines& lines, Families& families)
+  static Result<> parse(Lines& lines, std::span<const Families::Family> families)
   {
     while (lines.next()) {
       auto name = lines.word();
@@ -62,9 +55,9 @@ private:
       const auto running_ns = SONDE_TRY(lines.number<std::uint64_t>());
       const auto waiting_ns = SONDE_TRY(lines.number<std::uint64_t>());
       const auto timeslices = SONDE_TRY(lines.number<std::uint64_t>());
-      add_sample(families[0], {{"cpu", name}}, static_cast<double>(running_ns) / 1e9);
-      add_sample(families[1], {{"cpu", name}}, static_cast<double>(waiting_ns) / 1e9);
-      add_sample(families[2], {{"cpu", name}}, static_cast<double>(timeslices));
+      families[0].sample({{"cpu", name}}, static_cast<double>(running_ns) / 1e9);
+      families[1].sample({{"cpu", name}}, static_cast<double>(waiting_ns) / 1e9);
+      families[2].sample({{"cpu", name}}, static_cast<double>(timeslices));
     }
     return {};
   }

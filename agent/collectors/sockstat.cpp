@@ -6,7 +6,6 @@
 #include "agent/base/file.hpp"
 #include "agent/collectors/collector.hpp"
 #include "agent/collectors/lines.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_sockstat {
 
@@ -23,12 +22,10 @@ constexpr std::string_view kStates[] = {"inuse", "orphan", "tw", "alloc", "mem",
 
 void add_state(Families& out, std::string_view protocol, std::string_view state, double value)
 {
-  add_sample(add_family(out,
-                        fmt::format("node_sockstat_{}_{}", protocol, state),
-                        metrics::Type::kGauge,
-                        fmt::format("Number of {} sockets in state {}.", protocol, state)),
-             {},
-             value);
+  out.add(fmt::format("node_sockstat_{}_{}", protocol, state),
+          metrics::Type::kGauge,
+          fmt::format("Number of {} sockets in state {}.", protocol, state))
+      .sample({}, value);
 }
 
 class Sockstat : public Collector {
@@ -69,7 +66,7 @@ private:
       const auto value = static_cast<double>(SONDE_TRY(lines.number<std::int64_t>()));
       if (protocol == "sockets") {
         if (state == "used")
-          add_sample(add_family(out, kMetrics[0]), {}, value);
+          out.add(kMetrics[0]).sample({}, value);
         continue;
       }
       if (std::ranges::find(kStates, state) == std::end(kStates))

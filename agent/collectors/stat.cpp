@@ -4,7 +4,6 @@
 
 #include "agent/collectors/collector.hpp"
 #include "agent/collectors/lines.hpp"
-#include "agent/collectors/sample.hpp"
 #include "agent/collectors/sources.hpp"
 
 namespace sonde::collectors_stat {
@@ -79,11 +78,11 @@ public:
     const auto text = SONDE_TRY(sources_.stat());
     const auto counts = SONDE_TRY(parse(text, sources_.stat_path()));
     for (std::size_t i = 0; i < kKeys.size(); ++i)
-      add_sample(add_family(out, kMetrics[i]), {}, static_cast<double>(counts.values[i]));
+      out.add(kMetrics[i]).sample({}, static_cast<double>(counts.values[i]));
     if (softirq_) {
-      auto& family = add_family(out, kSoftirqs);
+      auto family = out.add(kSoftirqs);
       for (std::size_t i = 0; i < kVectors.size(); ++i)
-        add_sample(family, {{"vector", kVectors[i]}}, static_cast<double>(counts.softirqs[i]));
+        family.sample({{"vector", kVectors[i]}}, static_cast<double>(counts.softirqs[i]));
     }
     return {};
   }

@@ -7,7 +7,6 @@
 #include "agent/base/file.hpp"
 #include "agent/base/text.hpp"
 #include "agent/collectors/collector.hpp"
-#include "agent/collectors/sample.hpp"
 #include "agent/collectors/sysfs.hpp"
 
 namespace sonde::collectors_time {
@@ -45,14 +44,13 @@ public:
   Result<> collect(Families& out) override
   {
     const auto now_ns = wall_ns();
-    add_sample(add_family(out, kMetrics[0]), {}, static_cast<double>(now_ns) / 1e9);
+    out.add(kMetrics[0]).sample({}, static_cast<double>(now_ns) / 1e9);
 
     const auto now = static_cast<std::time_t>(now_ns / 1'000'000'000U);
     std::tm local{};
     ::localtime_r(&now, &local);
-    add_sample(add_family(out, kMetrics[1]),
-               {{"time_zone", local.tm_zone}},
-               static_cast<double>(local.tm_gmtoff));
+    out.add(kMetrics[1])
+        .sample({{"time_zone", local.tm_zone}}, static_cast<double>(local.tm_gmtoff));
     return collect_clocks(out);
   }
 
@@ -66,18 +64,16 @@ private:
   {
     if (clocks_.empty())
       return {};
-    Families families;
-    auto& current = add_family(out, kMetrics[3]);
-    auto available = std::move(add_family(families, kMetrics[2]));
+    auto current = out.add(kMetrics[3]);
+    auto available = out.add(kMetrics[2]);
     for (std::size_t i = 0; i < clocks_.size(); ++i) {
       const auto device = std::to_string(i);
       auto names = SONDE_TRY(clocks_[i].available.read());
       for (auto name = take_word(names); !name.empty(); name = take_word(names))
-        add_sample(available, {{"device", device}, {"clocksource", name}}, 1);
+        available.sample({{"device", device}, {"clocksource", name}}, 1);
       const auto name = trim(SONDE_TRY(clocks_[i].current.read()));
-      add_sample(current, {{"device", device}, {"clocksource", name}}, 1);
+      current.sample({{"device", device}, {"clocksource", name}}, 1);
     }
-    out.push_back(std::move(available));
     return {};
   }
 

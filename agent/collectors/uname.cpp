@@ -5,7 +5,6 @@
 #include "agent/base/file.hpp"
 #include "agent/base/text.hpp"
 #include "agent/collectors/collector.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_uname {
 
@@ -42,14 +41,14 @@ public:
     utsname name{};
     if (::uname(&name) != 0)
       return fail(errno, "uname");
-    add_sample(add_family(out, kMetrics[0]),
-               {{"sysname", name.sysname},
-                {"release", name.release},
-                {"version", name.version},
-                {"machine", name.machine},
-                {"nodename", node_name_.empty() ? std::string_view(name.nodename) : node_name_},
-                {"domainname", name.domainname}},
-               1);
+    out.add(kMetrics[0])
+        .sample({{"sysname", name.sysname},
+                 {"release", name.release},
+                 {"version", name.version},
+                 {"machine", name.machine},
+                 {"nodename", node_name_.empty() ? std::string_view(name.nodename) : node_name_},
+                 {"domainname", name.domainname}},
+                1);
     return {};
   }
 

@@ -6,7 +6,6 @@
 #include "agent/collectors/collector.hpp"
 #include "agent/collectors/lines.hpp"
 #include "agent/collectors/name_filter.hpp"
-#include "agent/collectors/sample.hpp"
 
 namespace sonde::collectors_vmstat {
 
@@ -40,7 +39,7 @@ public:
       if (field.family.empty())
         continue;
       const auto value = SONDE_TRY(lines.number<double>());
-      add_sample(add_family(out, field.family, metrics::Type::kUntyped, field.help), {}, value);
+      out.add(field.family, metrics::Type::kUntyped, field.help).sample({}, value);
     }
     return {};
   }

@@ -50,34 +50,14 @@ void append_help(std::string& out, std::string_view help)
   }
 }
 
-// A name as the text format wants it: letters, digits, `_` (and `:` for metrics), no digit first.
-// Names come from files of the node, and one bad byte would cost the whole scrape.
-std::string repaired_name(std::string_view name, bool colon)
-{
-  const auto fine = [colon](char c) {
-    return (c >= 'a' && c <= 'z') || c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-           (colon && c == ':');
-  };
-  if (!name.empty() && !(name[0] >= '0' && name[0] <= '9') && std::ranges::all_of(name, fine))
-    return std::string(name);
-  std::string out;
-  for (const char c : name) {
-    const bool digit = c >= '0' && c <= '9';
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (digit && out.empty())
-      out += '_';
-    out += digit || letter || (colon && c == ':') ? c : '_';
-  }
-  return out.empty() ? "_" : out;
-}
-
 std::string block_of(const std::vector<prometheus::ClientMetric::Label>& labels)
 {
   std::string block;
   for (const auto& label : labels) {
     if (!block.empty())
       block += ',';
-    block.append(repaired_name(label.name, false)).append("=\"");
+    append_name(block, label.name, false);
+    block += "=\"";
     append_escaped(block, label.value, 1024);
     block += '"';
   }
@@ -240,7 +220,9 @@ void Exposition::add_metric(const prometheus::ClientMetric& metric, prometheus::
 
 void Exposition::add(const prometheus::MetricFamily& family)
 {
-  begin(repaired_name(family.name, true), type_of(family.type), family.help);
+  std::string name;
+  append_name(name, family.name, true);
+  begin(name, type_of(family.type), family.help);
   for (const auto& metric : family.metric)
     add_metric(metric, family.type);
 }

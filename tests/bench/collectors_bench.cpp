@@ -31,12 +31,12 @@ void scrape(benchmark::State& state, const CollectorFilter& filter)
   const auto node = this_node();
   std::size_t lines = 0;
   std::size_t bytes = 0;
+  Families families;
   for (auto _ : state) {
-    Families families;
+    families.clear();
     node->collect(families, filter);
     metrics::Exposition exposition;
-    for (const auto& family : families)
-      exposition.add(family);
+    families.write(exposition);
     const auto body = exposition.body();
     benchmark::DoNotOptimize(body.data());
     lines = exposition.lines();

@@ -98,8 +98,7 @@ public:
     Families families;
     collectors_->collect(families, {collector});
     metrics::Exposition exposition;
-    for (const auto& family : families)
-      exposition.add(family);
+    families.write(exposition);
     exposition.body();
   }
 

@@ -93,10 +93,15 @@ std::string scrape(NodeCollectors& collectors, const CollectorFilter& filter)
   Families families;
   collectors.collect(families, filter);
   metrics::Exposition exposition;
-  for (const auto& family : families)
-    if (family.name != "node_scrape_collector_duration_seconds")
-      exposition.add(family);
-  return exposition.body();
+  families.write(exposition);
+  const auto body = exposition.body();
+  std::string text;
+  std::string_view rest = body;
+  while (!rest.empty())
+    if (const auto line = take_line(rest);
+        line.find("node_scrape_collector_duration_seconds") == std::string_view::npos)
+      text.append(line).append("\n");
+  return text;
 }
 
 std::string samples(NodeCollectors& collectors)

@@ -106,7 +106,9 @@ TEST(Check, ACollectorIsTriedOnce)
         class Good : public Collector {
           Result<> collect(Families& out) override
           {
-            out.emplace_back().metric.resize(3);
+            auto family = out.add("node_load1", metrics::Type::kGauge, "1m load average.");
+            for (const auto* cpu : {"0", "1", "2"})
+              family.sample({{"cpu", cpu}}, 1);
             return {};
           }
         };

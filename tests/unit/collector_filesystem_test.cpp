@@ -89,8 +89,7 @@ std::string print(Collector& collector)
   const auto result = collector.collect(families);
   EXPECT_TRUE(result) << result.error().message();
   metrics::Exposition exposition;
-  for (const auto& family : families)
-    exposition.add(family);
+  families.write(exposition);
   return exposition.body();
 }
 
