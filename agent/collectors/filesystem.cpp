@@ -114,14 +114,70 @@ std::array<double, 6> values_of(const struct statfs& values)
           0};
 }
 
-struct Shown {
-  Mount mount;
-  std::string point;
-};
+}  // namespace
 
-void add_mount(std::span<const Families::Family> families,
-               const Shown& shown,
-               const MountStatistics::Answer& answer)
+Filesystem::Filesystem(const Paths& paths,
+                       Filters filters,
+                       MountStatistics::Limits limits,
+                       MountStatistics::Ask ask)
+    : rootfs_(paths.rootfs.string()), filters_(std::move(filters)),
+      of_init_(paths.proc("1/mountinfo")), own_(paths.proc("self/mountinfo")),
+      statistics_(limits, std::move(ask))
+{
+  while (rootfs_.ends_with('/'))
+    rootfs_.pop_back();
+}
+
+// Process 1's mounts; Sonde's own where hidepid hides process 1. The same text as before is not
+// taken apart again.
+Result<> Filesystem::read_mounts()
+{
+  const auto of_init = of_init_.read();
+  const auto text = of_init ? *of_init : SONDE_TRY(own_.read());
+  if (text == text_)
+    return {};
+  text_ = text;
+  shown_.clear();
+  questions_.clear();
+  auto taken = take_mounts(of_init ? of_init_.path() : own_.path());
+  if (!taken)
+    text_.clear();
+  return taken;
+}
+
+Result<> Filesystem::take_mounts(const std::filesystem::path& path)
+{
+  auto mounts = SONDE_TRY(parse_mounts(text_, path));
+  const auto hanging = hanging_points(mounts);
+  // A file system mounted twice at one place is shown once.
+  std::set<std::tuple<std::string_view, std::string, std::string_view>> seen;
+  for (const auto& mount : mounts) {
+    auto point = shown_point(mount.point);
+    if (filters_.points.ignored(point) || filters_.types.ignored(mount.type) ||
+        !seen.emplace(mount.device, point, mount.type).second)
+      continue;
+    questions_.push_back({.path = rootfs_ + point,
+                          .may_hang = std::ranges::any_of(hanging, [&](std::string_view other) {
+                            return leads_to(other, mount.point);
+                          })});
+    shown_.push_back({.mount = mount, .point = std::move(point)});
+  }
+  return {};
+}
+
+std::string Filesystem::shown_point(const std::string& point) const
+{
+  if (rootfs_.empty() || !point.starts_with(rootfs_))
+    return point;
+  const auto stripped = point.substr(rootfs_.size());
+  if (stripped.empty())
+    return "/";
+  return stripped.starts_with('/') ? stripped : point;
+}
+
+void Filesystem::add_mount(std::span<const Families::Family> families,
+                           const Shown& shown,
+                           const MountStatistics::Answer& answer)
 {
   const auto error = error_text(answer);
   const auto add = [&](std::size_t family, double value) {
@@ -145,58 +201,13 @@ void add_mount(std::span<const Families::Family> families,
                               1);
 }
 
-}  // namespace
-
-Filesystem::Filesystem(const Paths& paths,
-                       Filters filters,
-                       MountStatistics::Limits limits,
-                       MountStatistics::Ask ask)
-    : rootfs_(paths.rootfs.string()), filters_(std::move(filters)),
-      of_init_(paths.proc("1/mountinfo")), own_(paths.proc("self/mountinfo")),
-      statistics_(limits, std::move(ask))
-{
-  while (rootfs_.ends_with('/'))
-    rootfs_.pop_back();
-}
-
-// Process 1's mounts; Sonde's own where hidepid hides process 1.
-Result<std::vector<Mount>> Filesystem::mounts()
-{
-  if (const auto text = of_init_.read())
-    return parse_mounts(*text, of_init_.path());
-  const auto text = SONDE_TRY(own_.read());
-  return parse_mounts(text, own_.path());
-}
-
-std::string Filesystem::shown_point(const std::string& point) const
-{
-  if (rootfs_.empty() || !point.starts_with(rootfs_))
-    return point;
-  const auto stripped = point.substr(rootfs_.size());
-  if (stripped.empty())
-    return "/";
-  return stripped.starts_with('/') ? stripped : point;
-}
-
 Result<> Filesystem::collect(Families& out)
 {
-  std::vector<Shown> shown;
-  std::vector<std::string> paths;
-  for (auto& mount : SONDE_TRY(mounts())) {
-    auto point = shown_point(mount.point);
-    if (filters_.points.ignored(point) || filters_.types.ignored(mount.type))
-      continue;
-    paths.push_back(rootfs_ + point);
-    shown.push_back({std::move(mount), std::move(point)});
-  }
-  const auto answers = SONDE_TRY(statistics_.ask(paths));
-
+  SONDE_TRY(read_mounts());
+  const auto answers = SONDE_TRY(statistics_.ask(questions_));
   const auto families = out.add(kMetrics);
-  // A file system mounted twice at one place is shown once.
-  std::set<std::tuple<std::string_view, std::string_view, std::string_view>> seen;
-  for (std::size_t i = 0; i < shown.size(); ++i)
-    if (seen.emplace(shown[i].mount.device, shown[i].point, shown[i].mount.type).second)
-      add_mount(families, shown[i], answers[i]);
+  for (std::size_t i = 0; i < shown_.size(); ++i)
+    add_mount(families, shown_[i], answers[i]);
   return {};
 }
 

@@ -25,13 +25,25 @@ public:
   Result<> collect(Families& out) override;
 
 private:
-  Result<std::vector<Mount>> mounts();
+  struct Shown {
+    Mount mount;
+    std::string point;
+  };
+
+  Result<> read_mounts();
+  Result<> take_mounts(const std::filesystem::path& path);
+  static void add_mount(std::span<const Families::Family> families,
+                        const Shown& shown,
+                        const MountStatistics::Answer& answer);
   std::string shown_point(const std::string& point) const;
 
   std::string rootfs_;  // without a slash at the end; empty for "/"
   Filters filters_;
   ReusedFile of_init_;
   ReusedFile own_;
+  std::string text_;  // that the following were made from and point into
+  std::vector<Shown> shown_;
+  std::vector<MountStatistics::Question> questions_;  // one for each
   MountStatistics statistics_;
 };
 

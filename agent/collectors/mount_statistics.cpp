@@ -124,23 +124,35 @@ Result<> MountStatistics::start_worker(const std::shared_ptr<State>& state)
   return {};
 }
 
-Result<std::vector<MountStatistics::Answer>>
-MountStatistics::ask(std::span<const std::string> paths)
+MountStatistics::Answer MountStatistics::answer_to(const std::string& path) const
 {
+  Answer answer;
+  answer.error = state_->ask(path.c_str(), answer.values);
+  return answer;
+}
+
+Result<std::vector<MountStatistics::Answer>>
+MountStatistics::ask(std::span<const Question> questions)
+{
+  std::vector<Answer> answers(questions.size());
+  for (std::size_t i = 0; i < questions.size(); ++i)
+    if (!questions[i].may_hang)
+      answers[i] = answer_to(questions[i].path);
+
   auto& state = *state_;
   std::unique_lock lock(state.mutex);
   ++state.round;
   state.running.clear();
-  state.answers.assign(paths.size(), {});
+  state.answers = std::move(answers);
   state.answered = 0;
   const bool full = state.stuck_calls() >= kMaxStuck;
-  for (std::size_t i = 0; i < paths.size(); ++i) {
-    if (full || state.stuck.contains(paths[i])) {
-      state.answers[i].timed_out = true;
+  for (std::size_t i = 0; i < questions.size(); ++i) {
+    const auto& [path, may_hang] = questions[i];
+    state.answers[i].timed_out = may_hang && (full || state.stuck.contains(path));
+    if (may_hang && !state.answers[i].timed_out)
+      state.pending.push_back({path, i, state.round});
+    else
       ++state.answered;
-    } else {
-      state.pending.push_back({paths[i], i, state.round});
-    }
   }
 
   const auto deadline = Clock::now() + state.limits.timeout;

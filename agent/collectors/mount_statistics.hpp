@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// statfs(2) of many mounts by worker threads, because a dead server makes it hang for ever: whoever
-// asks waits for a bounded time. Owned by the filesystem collector.
+// statfs(2) of many mounts; of those that a dead server makes hang for ever by worker threads, so
+// that whoever asks waits for a bounded time. Owned by the filesystem collector.
 #pragma once
 
 #include <chrono>
@@ -17,8 +17,13 @@ namespace sonde {
 
 class MountStatistics {
 public:
-  // 0 or an errno. Called on worker threads.
+  // 0 or an errno. Called on worker threads and by whoever asks.
   using Ask = std::function<int(const char* path, struct statfs& out)>;
+
+  struct Question {
+    std::string path;
+    bool may_hang = true;  // false: asked at once, which spares waking a worker
+  };
 
   struct Answer {
     bool timed_out = false;
@@ -36,9 +41,9 @@ public:
   MountStatistics(const MountStatistics&) = delete;
   MountStatistics& operator=(const MountStatistics&) = delete;
 
-  // One answer for each path, within the timeout and a little. A path whose call hangs is not
+  // One answer for each question, within the timeout and a little. A path whose call hangs is not
   // asked again until that call returns.
-  Result<std::vector<Answer>> ask(std::span<const std::string> paths);
+  Result<std::vector<Answer>> ask(std::span<const Question> questions);
 
   static int statfs_of(const char* path, struct statfs& out);
 
@@ -46,6 +51,7 @@ private:
   struct State;
   static void work(const std::shared_ptr<State>& state);
   static Result<> start_worker(const std::shared_ptr<State>& state);
+  Answer answer_to(const std::string& path) const;
 
   // Shared with the workers: one that hangs in the kernel outlives this object.
   std::shared_ptr<State> state_;

@@ -39,7 +39,30 @@ Result<Mount> parse_mount(const Lines& lines)
   return mount;
 }
 
+// xfs is not among them: it may read a project's quota from the disk.
+bool answers_at_once(std::string_view type)
+{
+  constexpr std::string_view kTypes[] = {"btrfs", "ext2", "ext3", "ext4", "ramfs", "tmpfs", "vfat"};
+  return std::ranges::find(kTypes, type) != std::end(kTypes);
+}
+
 }  // namespace
+
+std::vector<std::string_view> hanging_points(std::span<const Mount> mounts)
+{
+  std::vector<std::string_view> points;
+  for (const auto& mount : mounts)
+    if (!answers_at_once(mount.type))
+      points.push_back(mount.point);
+  return points;
+}
+
+bool leads_to(std::string_view point, std::string_view path)
+{
+  while (point.ends_with('/'))
+    point.remove_suffix(1);
+  return path.starts_with(point) && (path.size() == point.size() || path[point.size()] == '/');
+}
 
 std::string unescape_octal(std::string_view text)
 {

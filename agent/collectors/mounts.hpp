@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,13 @@ struct Mount {
 };
 
 Result<std::vector<Mount>> parse_mounts(std::string_view text, const std::filesystem::path& path);
+
+// The mount points of file systems that are not known to answer from the kernel's own memory: who
+// asks for one of them, or for something below it, may wait for a server or a process.
+std::vector<std::string_view> hanging_points(std::span<const Mount> mounts);
+
+// Whether `point` is `path` or one of the folders above it.
+bool leads_to(std::string_view point, std::string_view path);
 
 // "\040" is a blank; what is no three-digit octal escape stays.
 std::string unescape_octal(std::string_view text);

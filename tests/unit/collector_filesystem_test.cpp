@@ -2,6 +2,7 @@
 // Mounts: what is shown, what is left out, and file systems that hang.
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -18,8 +19,10 @@ namespace sonde {
 namespace {
 
 using collectors_filesystem::Filesystem;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::Pair;
 using namespace std::chrono_literals;
 
 // A file server that answers when it is told to.
@@ -143,6 +146,45 @@ TEST(Filesystem, many_hanging_mounts_do_not_keep_the_healthy_one_away)
   for (int scrape = 0; scrape < 10 && text.find("size_bytes{") == std::string::npos; ++scrape)
     text = print(collector);
   EXPECT_THAT(text, HasSubstr("node_filesystem_size_bytes{device=\"/dev/sda2\""));
+}
+
+TEST(Filesystem, a_local_mount_below_one_that_may_hang_may_hang_too)
+{
+  const testing::CollectorTree tree;
+  tree.write("proc/1/mountinfo",
+             "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
+             "2 1 0:9 / /net rw - nfs server:/x rw\n"
+             "3 2 8:3 / /net/hangs rw - ext4 /dev/sda3 rw\n");
+  Server server;
+  Filesystem collector(tree.paths(), filters(), {.timeout = 300ms, .workers = 4}, server.ask());
+  const auto text = print(collector);
+  EXPECT_THAT(text, HasSubstr("node_filesystem_size_bytes{device=\"/dev/sda1\""));
+  EXPECT_THAT(text,
+              HasSubstr("mountpoint=\"/net/hangs\",fstype=\"ext4\",device_error=\"mountpoint "
+                        "timeout\"} 1\n"));
+}
+
+TEST(Filesystem, only_mounts_that_may_hang_are_asked_by_another_thread)
+{
+  const testing::CollectorTree tree;
+  tree.write("proc/1/mountinfo",
+             "1 0 8:1 / / rw - ext4 a rw\n2 1 0:9 / /network rw - nfs b rw\n"
+             "3 1 8:3 / /networks rw - ext4 c rw\n4 2 0:7 / /network/memory rw - tmpfs d rw\n");
+  std::mutex mutex;
+  std::map<std::string, bool> asked_here;
+  const auto asker = std::this_thread::get_id();
+  Filesystem collector(tree.paths(), filters(), {}, [&](const char* path, struct statfs&) {
+    const std::lock_guard lock(mutex);
+    asked_here[path] = std::this_thread::get_id() == asker;
+    return 0;
+  });
+  print(collector);
+  const auto root = tree.path("rootfs");
+  EXPECT_THAT(asked_here,
+              ElementsAre(Pair(root + "/", true),
+                          Pair(root + "/network", false),
+                          Pair(root + "/network/memory", false),
+                          Pair(root + "/networks", true)));
 }
 
 TEST(Filesystem, default_excludes_are_node_exporter_s)
