@@ -287,9 +287,7 @@ int BPF_PROG(block_rq_complete_nested, struct request *rq, int error, unsigned i
  * does no harm. */
 static __always_inline int submitted(__u64 key, const bool again, const bool cas)
 {
-	__u64 tgid = bpf_get_current_pid_tgid() >> 32;
-
-	if (again && SONDE_BLOCK_IO_TGID(submitted__owner(key)) == tgid)
+	if (again && SONDE_BLOCK_IO_TGID(submitted__owner(key)) == bpf_get_current_pid_tgid() >> 32)
 		return 0;
 	submitted__put(key, 0, false, cas);
 	if (from_issue)
