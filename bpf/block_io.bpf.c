@@ -7,50 +7,35 @@
 #include <bpf/bpf_tracing.h>
 #include "lib/block_submitter.h"
 #include "lib/facts.h"
-#include "lib/rows.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile __u64 latency_bounds[SONDE_BLOCK_IO_BUCKETS] = {};
-const volatile __u64 size_bounds[SONDE_BLOCK_IO_BUCKETS] = {};
-/* A request that took longer is reported as a fact. */
-const volatile __u64 outlier_ns = ~0ull;
-/* The kernel never runs a program within itself on one CPU, so what it counts in its CPU's rows
- * needs no atomic instructions; completions within it go into the row of no CPU. */
-const volatile bool alone = false;
-const volatile __u32 no_cpu = 0;
-
-/* Counters of each service, 160 KiB a CPU, and of each disk, 69 KiB a CPU; one CPU more than
- * there are. */
-ROWS(block_io_rows, SONDE_SLOTS, struct sonde_block_io_row);
-ROWS(block_io_device_rows, SONDE_BLOCK_IO_COLUMNS, struct sonde_block_io_device_row);
-ROWS(block_io_cpu_rows, 1, struct sonde_block_io_cpu);
-
-/* Which disk has which row. The agent fills in those it finds, programs those that come later;
- * cells are never cleared. */
+/* 229 KiB a CPU; one more than there are, for completions of no CPU. Never cleared. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
+	__uint(max_entries, 1); /* CPUs + 1, the agent's */
 	__type(key, __u32);
-	__type(value, struct sonde_block_io_devices);
-} block_io_devices SEC(".maps");
+	__type(value, struct sonde_block_io_rows);
+} block_io_counts SEC(".maps");
+
+/* Which disk has which row. The agent fills in those it finds, programs those that come later;
+ * cells are never cleared. */
+volatile struct sonde_block_io_devices devices = {};
 
 /* The first I/O of two new disks on two CPUs within nanoseconds may be counted for one of them. */
 static __noinline __u32 device__search(__u32 number)
 {
-	__u32 zero = 0, cell = sonde_block_io_cell_of(number);
-	volatile struct sonde_block_io_devices *table =
-		bpf_map_lookup_elem(&block_io_devices, &zero);
+	__u32 cell = sonde_block_io_cell_of(number);
 
-	if (!table || !number)
+	if (!number)
 		return SONDE_BLOCK_IO_OTHER;
 	for (int i = 0; i < SONDE_BLOCK_IO_DEVICES; i++) {
 		__u32 index = (cell + i) & (SONDE_BLOCK_IO_DEVICES - 1);
 
-		if (!table->number[index])
-			table->number[index] = number;
-		if (table->number[index] == number)
+		if (!devices.number[index])
+			devices.number[index] = number;
+		if (devices.number[index] == number)
 			return index;
 	}
 	return SONDE_BLOCK_IO_OTHER;
@@ -58,18 +43,14 @@ static __noinline __u32 device__search(__u32 number)
 
 static __always_inline __u32 device__row(__u32 number)
 {
-	__u32 zero = 0, cell = sonde_block_io_cell_of(number);
-	volatile struct sonde_block_io_devices *table =
-		bpf_map_lookup_elem(&block_io_devices, &zero);
+	__u32 cell = sonde_block_io_cell_of(number);
 
-	return table && number && table->number[cell] == number ? cell : device__search(number);
+	return number && devices.number[cell] == number ? cell : device__search(number);
 }
 
-static __always_inline struct sonde_block_io_device_row *device__counters(__u32 cpu, __u32 number)
+static __always_inline struct sonde_block_io_rows *rows__of(__u32 cpu)
 {
-	__u32 index = cpu * SONDE_BLOCK_IO_COLUMNS + device__row(number);
-
-	return bpf_map_lookup_elem(&block_io_device_rows, &index);
+	return bpf_map_lookup_elem(&block_io_counts, &cpu);
 }
 
 static __noinline int report_outlier(__u64 owner, __u64 took, __u32 operation, __u32 device,
@@ -114,7 +95,7 @@ static __always_inline void count_last(const struct done *done, struct sonde_blo
 	__u32 op = done->operation & (SONDE_BLOCK_IO_OPERATIONS - 1), bucket;
 	__u64 took = took_since(start, bpf_ktime_get_ns());
 
-	bucket = sonde_block_io_bucket(size_bounds, done->size);
+	bucket = sonde_block_io_bucket(chosen.size_bounds, done->size);
 	__sync_fetch_and_add(&disk->size[op][bucket], 1);
 	if (!done->known)
 		__sync_fetch_and_add(&service->unknown_submitters, 1);
@@ -122,25 +103,23 @@ static __always_inline void count_last(const struct done *done, struct sonde_blo
 		__sync_fetch_and_add(&service->unknown_starts, 1);
 		return;
 	}
-	bucket = sonde_block_io_bucket(latency_bounds, took);
+	bucket = sonde_block_io_bucket(chosen.latency_bounds, took);
 	__sync_fetch_and_add(&service->latency[op][bucket], 1);
 	__sync_fetch_and_add(&service->sums[op].latency, took);
 	__sync_fetch_and_add(&disk->latency[op][bucket], 1);
 	__sync_fetch_and_add(&disk->sums[op].latency, took);
-	if (took > outlier_ns)
+	if (took > chosen.outlier_ns)
 		report_outlier(done->owner, took, op, device, done->size);
 }
 
-static __always_inline void count(const struct done *done, __u64 start, __u32 cpu)
+static __always_inline void count(const struct done *done, __u64 start,
+				  struct sonde_block_io_rows *rows)
 {
 	__u32 op = done->operation & (SONDE_BLOCK_IO_OPERATIONS - 1);
 	__u32 device = request__device(done->rq);
-	struct sonde_block_io_device_row *disk = device__counters(cpu, device);
-	struct sonde_block_io_row *service =
-		rows__of_slot(&block_io_rows, cpu, SONDE_BLOCK_IO_SLOT(done->owner));
+	struct sonde_block_io_device_row *disk = &rows->disks[device__row(device)];
+	struct sonde_block_io_row *service = &rows->services[SONDE_BLOCK_IO_SLOT(done->owner)];
 
-	if (!disk || !service)
-		return;
 	if (done->bytes) {
 		__sync_fetch_and_add(&service->sums[op].bytes, done->bytes);
 		__sync_fetch_and_add(&disk->sums[op].bytes, done->bytes);
@@ -158,14 +137,14 @@ static __always_inline void flushed(struct done *done)
 	done->last = true;
 	done->known = true;
 	if (rq)
-		done->owner =
-			submitted__owner(by_start ? (__u64)rq : (__u64)BPF_CORE_READ(rq, biotail));
+		done->owner = submitted__owner(chosen.by_start ? (__u64)rq
+							       : (__u64)BPF_CORE_READ(rq, biotail));
 	if (!done->owner)
 		done->owner = SONDE_SLOT_KERNEL;
 }
 
 /* Any completion. */
-static __noinline int completed(struct request *rq, __u32 bytes, __u32 cpu)
+static __noinline int completed(struct request *rq, __u32 bytes, struct sonde_block_io_rows *rows)
 {
 	struct done done = {.rq = rq};
 	__u64 start = 0;
@@ -174,7 +153,7 @@ static __noinline int completed(struct request *rq, __u32 bytes, __u32 cpu)
 		flushed(&done);
 	} else if (!request__is_accounted(rq)) {
 		submitted__take_of(rq, true, &done.owner);
-		if (from_issue)
+		if (chosen.from_issue)
 			stamps__take_of(rq);
 		return 0;
 	} else {
@@ -189,62 +168,62 @@ static __noinline int completed(struct request *rq, __u32 bytes, __u32 cpu)
 			done.size += parts__take((__u64)rq);
 	}
 	if (done.last)
-		start = from_issue ? stamps__take_of(rq) : request__start(rq);
-	count(&done, start, cpu);
+		start = chosen.from_issue ? stamps__take_of(rq) : request__start(rq);
+	count(&done, start, rows);
 	return 0;
 }
 
 /* Nearly every completion: all of a request at once, its submitter noted where it is looked for
  * first. Of others nothing is counted here. The time comes first: to read it waits for all reads
  * before, so the cache misses of the rest would come after those and not beside them. */
-static __always_inline bool completed_at_once(struct request *rq, __u32 bytes, __u32 cpu)
+static __always_inline bool completed_at_once(struct request *rq, __u64 bytes,
+					      struct sonde_block_io_rows *rows)
 {
 	__u64 now = bpf_ktime_get_ns(), start, took, owner;
 	volatile __u64 *place = submitted__nth((__u64)rq, 0);
 	struct sonde_block_io_device_row *disk;
 	struct sonde_block_io_row *service;
-	__u32 op, device, bucket;
+	__u32 op, column;
 
-	if (from_issue || !place || *place != (__u64)rq || !request__is_whole(rq, bytes))
+	if (chosen.from_issue || !place || *place != (__u64)rq || !request__is_whole(rq, bytes))
 		return false;
-	start = request__start(rq);
 	owner = OWNER(place);
+	start = request__start(rq);
 	if ((owner & (SONDE_BLOCK_IO_UNDER_WAY | SONDE_BLOCK_IO_PARTIAL)) !=
 		    SONDE_BLOCK_IO_UNDER_WAY ||
-	    SONDE_BLOCK_IO_START(owner) != (by_start ? 0 : start & 0xffff) || !start)
-		return false;
-	device = request__device(rq);
-	disk = device__counters(cpu, device);
-	service = rows__of_slot(&block_io_rows, cpu, SONDE_BLOCK_IO_SLOT(owner));
-	if (!disk || !service)
+	    !start || (!chosen.by_start && SONDE_BLOCK_IO_START(owner) != (start & 0xffff)))
 		return false;
 	OWNER(place) = 0;
+	column = device__row(request__device(rq));
 	op = request__operation(rq);
 	took = took_since(start, now);
+	service = &rows->services[SONDE_BLOCK_IO_SLOT(owner)];
 	service->sums[op].bytes += bytes;
 	service->sums[op].latency += took;
+	disk = &rows->disks[column];
 	disk->sums[op].bytes += bytes;
 	disk->sums[op].latency += took;
-	bucket = sonde_block_io_bucket(latency_bounds, took);
-	service->latency[op][bucket]++;
-	disk->latency[op][bucket]++;
-	disk->size[op][sonde_block_io_bucket(size_bounds, bytes)]++;
-	if (took > outlier_ns)
-		report_outlier(owner, took, op, device, bytes);
+	disk->size[op][sonde_block_io_bucket(chosen.size_bounds, bytes)]++;
+	column = sonde_block_io_bucket(chosen.latency_bounds, took);
+	service->latency[op][column]++;
+	disk->latency[op][column]++;
+	if (took > chosen.outlier_ns)
+		report_outlier(owner, took, op, request__device(rq), bytes);
 	return true;
 }
 
 SEC("tp_btf/block_rq_complete")
 int BPF_PROG(block_rq_complete, struct request *rq, int error, unsigned int bytes)
 {
-	__u32 cpu = bpf_get_smp_processor_id();
-	volatile struct sonde_block_io_cpu *here = bpf_map_lookup_elem(&block_io_cpu_rows, &cpu);
+	struct sonde_block_io_rows *rows = rows__of(bpf_get_smp_processor_id());
+	volatile struct sonde_block_io_cpu *here;
 
-	if (!here)
+	if (!rows)
 		return 0;
+	here = &rows->cpu;
 	here->request = (__u64)rq;
-	if (!alone || !completed_at_once(rq, bytes, cpu))
-		completed(rq, bytes, cpu);
+	if (!chosen.alone || !completed_at_once(rq, bytes, rows))
+		completed(rq, bytes, rows);
 	here->counted = (__u64)rq;
 	here->request = 0;
 	return 0;
@@ -256,7 +235,7 @@ static __noinline bool was_missed(struct request *rq, __u32 bytes)
 	__u64 owner = submitted__owner((__u64)rq);
 
 	return owner && request__is_accounted(rq) && request__is_last(rq, bytes) &&
-	       SONDE_BLOCK_IO_START(owner) == (by_start ? 0 : request__start(rq) & 0xffff);
+	       SONDE_BLOCK_IO_START(owner) == (chosen.by_start ? 0 : request__start(rq) & 0xffff);
 }
 
 /* An interrupt, or from 7.0 on another task, may complete a request while the program above runs:
@@ -265,12 +244,13 @@ static __noinline bool was_missed(struct request *rq, __u32 bytes)
 SEC("tp_btf/block_rq_complete")
 int BPF_PROG(block_rq_complete_nested, struct request *rq, int error, unsigned int bytes)
 {
-	__u32 cpu = bpf_get_smp_processor_id();
-	volatile struct sonde_block_io_cpu *here = bpf_map_lookup_elem(&block_io_cpu_rows, &cpu);
+	struct sonde_block_io_rows *rows = rows__of(bpf_get_smp_processor_id());
+	volatile struct sonde_block_io_cpu *here;
 	bool counted;
 
-	if (!here)
+	if (!rows)
 		return 0;
+	here = &rows->cpu;
 	if (here->request)
 		counted = here->request == (__u64)rq;
 	else
@@ -280,7 +260,9 @@ int BPF_PROG(block_rq_complete_nested, struct request *rq, int error, unsigned i
 	if (counted)
 		return 0;
 	__sync_fetch_and_add(&here->nested, 1);
-	return completed(rq, bytes, alone ? no_cpu : cpu);
+	if (chosen.alone)
+		rows = rows__of(chosen.no_cpu);
+	return rows ? completed(rq, bytes, rows) : 0;
 }
 
 /* `again`: the second program, for what passed the first one by. To note the same submitter twice
@@ -290,7 +272,7 @@ static __always_inline int submitted(__u64 key, const bool again, const bool cas
 	if (again && SONDE_BLOCK_IO_TGID(submitted__owner(key)) == bpf_get_current_pid_tgid() >> 32)
 		return 0;
 	submitted__put(key, 0, false, cas);
-	if (from_issue)
+	if (chosen.from_issue)
 		stamps__put(key, 0, false, false);
 	return 0;
 }
@@ -312,9 +294,9 @@ static __always_inline int inserted(struct request *rq, const bool issued)
 	__u64 start = request__start(rq);
 
 	/* What the flush machinery handles is known by its bio: submitted__take_of(). */
-	if (!by_start && !((__u32)rq->rq_flags & flag_flush_sequence))
+	if (!chosen.by_start && !((__u32)rq->rq_flags & chosen.flag_flush_sequence))
 		submitted__put((__u64)rq, start, true, false);
-	if (from_issue)
+	if (chosen.from_issue)
 		stamps__put((__u64)rq, start, issued, true);
 	return 0;
 }

@@ -41,9 +41,9 @@ private:
   std::size_t bytes_ = 0;
 };
 
-// Counters that each CPU increments in its own row: index = cpu * columns + column. Plain arrays
-// with BPF_F_MMAPABLE instead of per-CPU maps: look-ups are inlined on every kernel, and reading
-// them costs no system call.
+// Counters that each CPU increments in its own row: index = cpu * columns + column, or where a CPU
+// has one value for all it counts, a part of that. Plain arrays with BPF_F_MMAPABLE instead of
+// per-CPU maps: look-ups are inlined on every kernel, and reading them costs no system call.
 template <typename T>
 class Rows {
   static_assert(sizeof(T) % 8 == 0);
@@ -52,25 +52,42 @@ public:
   Rows() = default;
   static Result<Rows> create(int map_fd, unsigned cpus, unsigned columns)
   {
-    Rows rows;
-    rows.mapping_ = SONDE_TRY(
-        Mapping::create(map_fd, sizeof(T) * std::size_t{cpus} * columns, /*writable=*/false));
-    rows.cpus_ = cpus;
-    rows.columns_ = columns;
-    return rows;
+    return create(map_fd, cpus, columns, sizeof(T) * columns, 0);
+  }
+  // `offset` is where the columns begin in the value of each CPU.
+  template <typename Value>
+  static Result<Rows> create_within(int map_fd, unsigned cpus, std::size_t offset, unsigned columns)
+  {
+    static_assert(sizeof(Value) % 8 == 0);
+    return create(map_fd, cpus, columns, sizeof(Value), offset);
   }
 
   unsigned cpus() const { return cpus_; }
   unsigned columns() const { return columns_; }
   const volatile T& at(unsigned cpu, unsigned column) const
   {
-    return static_cast<const volatile T*>(mapping_.data())[std::size_t{cpu} * columns_ + column];
+    const auto* row = static_cast<const std::byte*>(mapping_.data()) + offset_ + cpu * stride_;
+    return reinterpret_cast<const volatile T*>(row)[column];
   }
 
 private:
+  static Result<Rows>
+  create(int map_fd, unsigned cpus, unsigned columns, std::size_t stride, std::size_t offset)
+  {
+    Rows rows;
+    rows.mapping_ = SONDE_TRY(Mapping::create(map_fd, stride * cpus, /*writable=*/false));
+    rows.cpus_ = cpus;
+    rows.columns_ = columns;
+    rows.stride_ = stride;
+    rows.offset_ = offset;
+    return rows;
+  }
+
   Mapping mapping_;
   unsigned cpus_ = 0;
   unsigned columns_ = 0;
+  std::size_t stride_ = 0;
+  std::size_t offset_ = 0;
 };
 
 // Adds up the rows of all CPUs, word by word; T consists of __u64 only (std::uint64_t is another

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <fmt/format.h>
 #include <limits>
 #include <numeric>
@@ -86,10 +87,7 @@ private:
   void expose_disks(metrics::Exposition& out);
   std::uint64_t missed() const;
 
-  volatile sonde_block_io_devices& table() const
-  {
-    return *static_cast<volatile sonde_block_io_devices*>(table_.data());
-  }
+  volatile sonde_block_io_devices& table() { return skeleton_->bss->devices; }
 
   Host host_;
   Skeleton skeleton_;
@@ -99,7 +97,6 @@ private:
   std::unique_ptr<Ledger> ledger_;
   bpf::Rows<sonde_block_io_device_row> device_rows_;
   bpf::Rows<sonde_block_io_cpu> cpu_rows_;
-  bpf::Mapping table_;
   Devices devices_;
   std::vector<bpf::Link> links_;
 };
@@ -107,16 +104,15 @@ private:
 Result<> BlockIo::map_rows()
 {
   const unsigned cpus = host_.maps.cpus();
-  const auto& maps = skeleton_->maps;
+  const int fd = bpf_map__fd(skeleton_->maps.block_io_counts);
+  using All = sonde_block_io_rows;
   ledger_ = std::make_unique<Ledger>(host_.services,
-                                     SONDE_TRY(bpf::Rows<sonde_block_io_row>::create(
-                                         bpf_map__fd(maps.block_io_rows), cpus + 1, SONDE_SLOTS)));
-  device_rows_ = SONDE_TRY(bpf::Rows<sonde_block_io_device_row>::create(
-      bpf_map__fd(maps.block_io_device_rows), cpus + 1, SONDE_BLOCK_IO_COLUMNS));
-  cpu_rows_ = SONDE_TRY(
-      bpf::Rows<sonde_block_io_cpu>::create(bpf_map__fd(maps.block_io_cpu_rows), cpus, 1));
-  table_ = SONDE_TRY(bpf::Mapping::create(
-      bpf_map__fd(maps.block_io_devices), sizeof(sonde_block_io_devices), /*writable=*/true));
+                                     SONDE_TRY(bpf::Rows<sonde_block_io_row>::create_within<All>(
+                                         fd, cpus + 1, offsetof(All, services), SONDE_SLOTS)));
+  device_rows_ = SONDE_TRY(bpf::Rows<sonde_block_io_device_row>::create_within<All>(
+      fd, cpus + 1, offsetof(All, disks), SONDE_BLOCK_IO_COLUMNS));
+  cpu_rows_ =
+      SONDE_TRY(bpf::Rows<sonde_block_io_cpu>::create_within<All>(fd, cpus, offsetof(All, cpu), 1));
   return {};
 }
 
@@ -266,8 +262,8 @@ Result<> configure(Host& host, block_io_bpf& object, const Histograms& bounds, c
   const auto places = SONDE_TRY(places_for(host.settings.integer("block_io.in_flight")));
   const unsigned cpus = host.maps.cpus();
   SONDE_TRY(host.maps.share_with(object.obj));
-  auto& config = *object.rodata;
-  config.sonde_family = host.family;
+  object.rodata->sonde_family = host.family;
+  auto& config = object.rodata->chosen;
   config.set_shift = 33U - static_cast<std::uint32_t>(std::bit_width(places / SONDE_BLOCK_IO_WAYS));
   config.by_start = choice.by_start;
   config.from_issue = choice.from_issue;
@@ -275,16 +271,15 @@ Result<> configure(Host& host, block_io_bpf& object, const Histograms& bounds, c
   config.no_cpu = cpus;
   config.flag_io_stat = choice.flag_io_stat;
   config.flag_flush_sequence = choice.flag_flush_sequence;
-  if (const auto outlier = host.settings.duration("block_io.outlier").count(); outlier > 0)
-    config.outlier_ns = static_cast<std::uint64_t>(outlier);
+  const auto outlier = host.settings.duration("block_io.outlier").count();
+  config.outlier_ns = outlier > 0 ? static_cast<std::uint64_t>(outlier) : ~0ULL;
   copy_bounds(bounds.latency, config.latency_bounds);
   copy_bounds(bounds.size, config.size_bounds);
   select_programs(object, choice, bpf::Features::kernel());
   bpf_map__set_max_entries(object.maps.block_io_submitted, places / SONDE_BLOCK_IO_WAYS);
   if (choice.from_issue)
     bpf_map__set_max_entries(object.maps.block_io_stamps, places);
-  bpf_map__set_max_entries(object.maps.block_io_rows, (cpus + 1) * SONDE_SLOTS);
-  bpf_map__set_max_entries(object.maps.block_io_device_rows, (cpus + 1) * SONDE_BLOCK_IO_COLUMNS);
+  bpf_map__set_max_entries(object.maps.block_io_counts, cpus + 1);
   return {};
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/probes/block_io_programs.hpp"
 
+#include "sonde/block_io.h"
+
 #include <optional>
 #include <string_view>
 

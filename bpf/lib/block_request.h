@@ -4,9 +4,7 @@
 
 #include "sonde/block_io.h"
 
-/* Bits of request::rq_flags, from the kernel's BTF where it has them (6.11). */
-const volatile __u32 flag_io_stat = 1 << 13;
-const volatile __u32 flag_flush_sequence = 1 << 4;
+const volatile struct sonde_block_io_config chosen __attribute__((aligned(64))) = {};
 
 #define SONDE_OP_MASK	 255
 #define SONDE_OP_FLUSH	 2
@@ -43,13 +41,13 @@ static __always_inline __u32 request__device(struct request *rq)
 static __always_inline bool request__is_flush(struct request *rq)
 {
 	return (rq->cmd_flags & SONDE_OP_MASK) == SONDE_OP_FLUSH &&
-	       ((__u32)rq->rq_flags & flag_flush_sequence);
+	       ((__u32)rq->rq_flags & chosen.flag_flush_sequence);
 }
 
 /* As blk_do_io_stat(): passthrough requests that are not accounted have no `part`. */
 static __always_inline bool request__is_accounted(struct request *rq)
 {
-	return ((__u32)rq->rq_flags & flag_io_stat) && rq->part;
+	return ((__u32)rq->rq_flags & chosen.flag_io_stat) && rq->part;
 }
 
 static __always_inline __u32 request__operation(struct request *rq)
@@ -62,7 +60,7 @@ static __always_inline __u32 request__operation(struct request *rq)
 /* The data of a write in a flush sequence is done before the write is. */
 static __always_inline bool request__is_last(struct request *rq, __u32 bytes)
 {
-	if ((__u32)rq->rq_flags & flag_flush_sequence)
+	if ((__u32)rq->rq_flags & chosen.flag_flush_sequence)
 		return false;
 	return !rq->bio || bytes >= rq->__data_len;
 }
@@ -70,9 +68,10 @@ static __always_inline bool request__is_last(struct request *rq, __u32 bytes)
 /* Accounted, in no flush sequence, and all of it is done now. */
 static __always_inline bool request__is_whole(struct request *rq, __u32 bytes)
 {
-	__u32 flags = (__u32)rq->rq_flags & (flag_io_stat | flag_flush_sequence);
+	__u32 accounted = chosen.flag_io_stat;
+	__u32 flags = (__u32)rq->rq_flags & (accounted | chosen.flag_flush_sequence);
 
-	return flags == flag_io_stat && rq->part && rq->bio && bytes >= rq->__data_len;
+	return flags == accounted && rq->part && rq->bio && bytes >= rq->__data_len;
 }
 
 static __always_inline __u64 request__start(struct request *rq)

@@ -6,13 +6,6 @@
 #include "lib/block_request.h"
 #include "lib/service.h"
 
-/* 32 less the logarithm of the number of sets. */
-const volatile __u32 set_shift = 31;
-/* Submissions come from block_io_start (6.5); otherwise from the first of insert and issue. */
-const volatile bool by_start = true;
-/* Latency from when the request was issued, not from when it was made. */
-const volatile bool from_issue = false;
-
 /* Requests under way, by address. A request's place stays its own when it is done, for the next one
  * at its address, until another one needs it; one that finds its two sets full of requests under
  * way takes the place of one of them, whose submitter is then unknown. Size: block_io.in_flight. */
@@ -67,9 +60,10 @@ static __always_inline volatile __u64 *submitted__nth(__u64 key, __u32 i)
 {
 	__u32 low = submitted__low_half(key);
 
-	return submitted__place(i < SONDE_BLOCK_IO_WAYS ? sonde_block_io_home(low, set_shift) ^ i
-							: sonde_block_io_refuge(low, set_shift) +
-								  i % SONDE_BLOCK_IO_WAYS);
+	return submitted__place(i < SONDE_BLOCK_IO_WAYS
+					? sonde_block_io_home(low, chosen.set_shift) ^ i
+					: sonde_block_io_refuge(low, chosen.set_shift) +
+						  i % SONDE_BLOCK_IO_WAYS);
 }
 
 /* Apart, as all that is rare: what always runs is then short and lies together. */
@@ -189,7 +183,7 @@ static __always_inline bool submitted__take(__u64 key, __u64 start, bool last, _
  * submitter's hands. */
 static __always_inline bool submitted__take_of(struct request *rq, bool last, __u64 *to)
 {
-	if (by_start)
+	if (chosen.by_start)
 		return submitted__take((__u64)rq, 0, last, to);
 	return submitted__take((__u64)rq, request__start(rq), last, to) ||
 	       submitted__take((__u64)rq->biotail, 0, last, to);
@@ -249,7 +243,7 @@ static __always_inline __u64 stamps__take_of(struct request *rq)
 {
 	__u64 ns = stamps__take((__u64)rq, request__start(rq)), of_bio = 0;
 
-	if (!by_start)
+	if (!chosen.by_start)
 		of_bio = stamps__take((__u64)rq->biotail, 0);
 	return ns ? ns : of_bio;
 }

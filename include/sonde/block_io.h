@@ -56,6 +56,34 @@ struct sonde_block_io_cpu {
 	__u64 padding[5];
 };
 
+/* All that a CPU counts, in one place, so that it is found once for each completion. */
+struct sonde_block_io_rows {
+	struct sonde_block_io_cpu cpu;
+	struct sonde_block_io_device_row disks[SONDE_BLOCK_IO_COLUMNS];
+	struct sonde_block_io_row services[SONDE_SLOTS];
+};
+
+/* What the agent decides before the programs are loaded. */
+struct sonde_block_io_config {
+	__u64 latency_bounds[SONDE_BLOCK_IO_BUCKETS];
+	__u64 size_bounds[SONDE_BLOCK_IO_BUCKETS];
+	__u64 outlier_ns; /* a request that took longer is reported as a fact */
+	__u32 set_shift;  /* 32 less the logarithm of the number of sets */
+	__u32 no_cpu;	  /* the row of no CPU */
+	/* Bits of request::rq_flags, from the kernel's BTF where it has them (6.11). */
+	__u32 flag_io_stat;
+	__u32 flag_flush_sequence;
+	/* Submissions come from block_io_start (6.5); otherwise from the first of insert and issue.
+	 */
+	__u8 by_start;
+	/* Latency from when the request was issued, not from when it was made. */
+	__u8 from_issue;
+	/* The kernel never runs a program within itself on one CPU, so what it counts in its CPU's
+	 * rows needs no atomic instructions; completions within it go into the row of no CPU. */
+	__u8 alone;
+	__u8 padding[5];
+};
+
 /* Requests under way and who submitted them, eight to a set. Two cache lines, because those who
  * submit look for requests and write owners, those who complete look for both and write owners: on
  * two CPUs only the line of the owners goes to and fro, and only the latter wait for it. */
@@ -84,28 +112,33 @@ SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_row) == 640, "multiple of a cac
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_device_row) == 1088, "multiple of a cache line");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_devices) == 256, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_cpu) == 64, "a cache line");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_rows) % 64 == 0, "multiple of a cache line");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_config) == 288, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_set) == 128, "two cache lines");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_stamp) == 16, "wire format");
 
-/* An index of a bucket; 6.1's verifier forgets the range of what `|` made, the compiler does not.
- */
-static inline __attribute__((always_inline)) __u32 sonde_block_io_index(__u64 i)
+/* Keeps a number within a mask; 6.1's verifier forgets the range of what was added up, the compiler
+ * does not. */
+static inline __attribute__((always_inline)) __u64 sonde_block_io_within(__u64 i, __u64 mask)
 {
 	__asm__("" : "+r"(i));
-	return i & (SONDE_BLOCK_IO_BUCKETS - 1);
+	return i & mask;
 }
 
 /* Index of the first bound that is >= value, as sonde_bucket(), without branches, which latencies
- * would mislead: both must be below 2^63, unused bounds just that. */
+ * would mislead, and in two steps that each compare with three bounds at once: all must be below
+ * 2^63, unused bounds just that. */
 static inline __attribute__((always_inline)) __u32
 sonde_block_io_bucket(const volatile __u64 *bounds, __u64 value)
 {
-	__u64 i = (bounds[7] - value) >> 63 << 3;
+	__u64 four = ((bounds[3] - value) >> 63) + ((bounds[7] - value) >> 63) +
+		     ((bounds[11] - value) >> 63);
+	__u64 first = sonde_block_io_within(four << 2, SONDE_BLOCK_IO_BUCKETS - 4);
+	const volatile __u64 *of = bounds + first;
 
-	i |= (bounds[sonde_block_io_index(i + 3)] - value) >> 63 << 2;
-	i |= (bounds[sonde_block_io_index(i + 1)] - value) >> 63 << 1;
-	i |= (bounds[sonde_block_io_index(i)] - value) >> 63;
-	return sonde_block_io_index(i);
+	return (__u32)sonde_block_io_within(
+		first + ((of[0] - value) >> 63) + ((of[1] - value) >> 63) + ((of[2] - value) >> 63),
+		SONDE_BLOCK_IO_BUCKETS - 1);
 }
 
 /* Where a request is looked for first, from the low half of its address: neighbours, which are used
