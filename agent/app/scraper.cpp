@@ -10,23 +10,23 @@ namespace sonde::app {
 
 std::string Scraper::scrape(const CollectorFilter& filter, bool probes)
 {
+  const std::scoped_lock lock(mutex_);
   metrics::Exposition out(max_lines_);
-  {
-    const std::scoped_lock lock(mutex_);
-    SelfState self;
-    if (probes)
-      collect_probes(out, self);
-    collected_.clear();
-    collectors_.collect(collected_, filter);
-    collected_.write(out);
-    self.last_reload_successful = reload_successful_;
-    self.last_reload_seconds = reload_seconds_;
-    for (const auto& family : out.families())
-      if (family.folded > 0)
-        folded_[std::string(family.name)] += family.folded;
-    self.folded = folded_;
-    write_self_metrics(out, self);
-  }
+  out.reserve(last_bytes_);
+  SelfState self;
+  if (probes)
+    collect_probes(out, self);
+  collected_.clear();
+  collectors_.collect(collected_, filter);
+  collected_.write(out);
+  self.last_reload_successful = reload_successful_;
+  self.last_reload_seconds = reload_seconds_;
+  for (const auto& family : out.families())
+    if (family.folded > 0)
+      folded_[std::string(family.name)] += family.folded;
+  self.folded = folded_;
+  write_self_metrics(out, self);
+  last_bytes_ = out.bytes();
   return out.body();
 }
 

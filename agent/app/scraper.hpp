@@ -35,6 +35,7 @@ private:
   std::size_t max_lines_;
   std::mutex mutex_;
   Families collected_;  // keeps its memory between scrapes
+  std::size_t last_bytes_ = 0;
   std::map<std::string, std::uint64_t> folded_;
   bool reload_successful_ = true;
   double reload_seconds_ = 0;

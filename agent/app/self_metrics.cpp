@@ -221,8 +221,11 @@ void write_series(metrics::Exposition& out, const SelfState& state)
 {
   const auto families = out.families();
   out.begin(kMetrics[kSeries]);
-  for (const auto& family : families)
-    out.sample({label_block({{"family", family.name}})}, std::uint64_t{family.lines});
+  std::string block;
+  for (const auto& family : families) {
+    block.assign("family=\"").append(family.name).append("\"");
+    out.sample({block}, std::uint64_t{family.lines});
+  }
   out.begin(kMetrics[kFolded]);
   if (state.hooks != nullptr)
     out.sample({R"(family="services")"}, state.services_folded);

@@ -14,7 +14,7 @@ namespace {
 // One compare for most bytes: std::string_view's own searches call memchr for each.
 bool is_blank(char c)
 {
-  return c == ' ' || (c >= '\t' && c <= '\r');
+  return c <= ' ' && (c == ' ' || (c >= '\t' && c <= '\r'));
 }
 
 std::size_t first_blank(std::string_view text, bool wanted)

@@ -49,9 +49,9 @@ public:
       } else if (!unit.empty()) {
         return lines.malformed(fmt::format("unknown unit \"{:.64}\"", unit));
       }
-      out.add("node_memory_" + field,
+      out.add({"node_memory_", field},
               metrics::Type::kGauge,
-              fmt::format("Memory information field {}.", field))
+              {"Memory information field ", field, "."})
           .sample({}, value);
     }
     return {};

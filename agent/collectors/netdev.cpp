@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // node_network_{receive,transmit}_*: counters of the node's network devices, by rtnetlink where
 // Sonde is in the node's network namespace, else from /proc/1/net/dev.
-#include <fmt/format.h>
 #include <map>
 #include <optional>
 #include <sys/stat.h>
@@ -207,9 +206,9 @@ private:
 
   static Families::Family add_statistic(Families& out, std::string_view name)
   {
-    return out.add(fmt::format("node_network_{}_total", name),
+    return out.add({"node_network_", name, "_total"},
                    Type::kCounter,
-                   fmt::format("Network device statistic {}.", name));
+                   {"Network device statistic ", name, "."});
   }
 
   Result<> collect_links(Families& out)

@@ -22,9 +22,9 @@ constexpr std::string_view kStates[] = {"inuse", "orphan", "tw", "alloc", "mem",
 
 void add_state(Families& out, std::string_view protocol, std::string_view state, double value)
 {
-  out.add(fmt::format("node_sockstat_{}_{}", protocol, state),
+  out.add({"node_sockstat_", protocol, "_", state},
           metrics::Type::kGauge,
-          fmt::format("Number of {} sockets in state {}.", protocol, state))
+          {"Number of ", protocol, " sockets in state ", state, "."})
       .sample({}, value);
 }
 

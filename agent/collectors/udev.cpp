@@ -33,9 +33,10 @@ const UdevProperties& UdevData::of_block_device(std::uint32_t major, std::uint32
 {
   auto& entry = entries_[{major, minor}];
   entry.asked = true;
-  const auto path = folder_ / fmt::format("b{}:{}", major, minor);
+  if (entry.path.empty())
+    entry.path = folder_ / fmt::format("b{}:{}", major, minor);
   struct stat status{};
-  if (::stat(path.c_str(), &status) != 0) {
+  if (::stat(entry.path.c_str(), &status) != 0) {
     entry.inode = 0;
     entry.properties.clear();
     return entry.properties;
@@ -44,7 +45,7 @@ const UdevProperties& UdevData::of_block_device(std::uint32_t major, std::uint32
   if (entry.inode == status.st_ino && entry.changed.tv_sec == status.st_mtim.tv_sec &&
       entry.changed.tv_nsec == status.st_mtim.tv_nsec)
     return entry.properties;
-  const auto text = read_file(path, std::size_t{1} << 20);
+  const auto text = read_file(entry.path, std::size_t{1} << 20);
   entry.properties = text ? parse_udev(*text) : UdevProperties();
   entry.inode = text ? status.st_ino : 0;
   entry.changed = status.st_mtim;

@@ -33,6 +33,7 @@ public:
 
 private:
   struct Entry {
+    std::filesystem::path path;
     std::uint64_t inode = 0;
     std::timespec changed{};
     bool asked = false;

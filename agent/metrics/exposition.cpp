@@ -56,7 +56,9 @@ std::string block_of(const std::vector<prometheus::ClientMetric::Label>& labels)
   for (const auto& label : labels) {
     if (!block.empty())
       block += ',';
-    append_name(block, label.name, false);
+    const auto begin = block.size();
+    block += label.name;
+    repair_name(block, begin, false);
     block += "=\"";
     append_escaped(block, label.value, 1024);
     block += '"';
@@ -101,7 +103,7 @@ void append_number(std::string& out, double value)
 
 void Exposition::begin(std::string_view name, Type type, std::string_view help)
 {
-  segments_.push_back({.name = std::string(name), .begin = text_.size()});
+  segments_.push_back({.name = name, .begin = text_.size()});
   text_.append("# HELP ").append(name).append(" ");
   append_help(text_, help);
   text_.append("\n# TYPE ").append(name).append(" ").append(name_of(type)).append("\n");
@@ -220,8 +222,8 @@ void Exposition::add_metric(const prometheus::ClientMetric& metric, prometheus::
 
 void Exposition::add(const prometheus::MetricFamily& family)
 {
-  std::string name;
-  append_name(name, family.name, true);
+  auto& name = names_.emplace_back(family.name);
+  repair_name(name, 0, true);
   begin(name, type_of(family.type), family.help);
   for (const auto& metric : family.metric)
     add_metric(metric, family.type);

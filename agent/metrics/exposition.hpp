@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <initializer_list>
 #include <span>
 #include <string>
@@ -23,7 +24,7 @@ public:
   using Blocks = std::initializer_list<std::string_view>;
 
   struct FamilyLines {
-    std::string_view name;  // valid as long as the exposition
+    std::string_view name;
     std::size_t lines;
     std::size_t folded;
   };
@@ -31,7 +32,10 @@ public:
   // At most `max_lines` sample lines; what comes after is left out and counted as folded.
   explicit Exposition(std::size_t max_lines = 1'000'000) : max_lines_(max_lines) {}
 
-  // Begins a family: the samples that follow are its own. Each name at most once a scrape.
+  void reserve(std::size_t bytes) { text_.reserve(bytes); }
+
+  // Begins a family: the samples that follow are its own. Each name at most once a scrape; it
+  // outlives the exposition.
   void begin(std::string_view name, Type type, std::string_view help);
   void begin(const Desc& desc) { begin(desc.name, desc.type, desc.help); }
 
@@ -50,10 +54,11 @@ public:
   std::string body() const;
   std::vector<FamilyLines> families() const;
   std::size_t lines() const { return lines_; }
+  std::size_t bytes() const { return text_.size(); }
 
 private:
   struct Segment {
-    std::string name;
+    std::string_view name;
     std::size_t begin;
     std::size_t lines = 0;
     std::size_t folded = 0;
@@ -67,6 +72,7 @@ private:
   std::size_t lines_ = 0;
   std::string text_;
   std::vector<Segment> segments_;
+  std::deque<std::string> names_;  // that add() repaired
 };
 
 // A number as Go's strconv.FormatFloat(v, 'g', -1, 64) and Prometheus print it; whole numbers up

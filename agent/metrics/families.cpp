@@ -15,13 +15,21 @@ constexpr std::size_t kMostLabelBytes = 1024;
 
 }  // namespace
 
-Families::Family Families::add(std::string_view name, Type type, std::string_view help)
+Families::Piece Families::append(Words words)
 {
-  const Piece help_piece{text_.size(), help.size()};
-  text_ += help;
   const auto begin = text_.size();
-  append_name(text_, name, true);
-  entries_.push_back({.name = {begin, text_.size() - begin}, .help = help_piece, .type = type});
+  for (const auto word : words)
+    text_ += word;
+  return {begin, text_.size() - begin};
+}
+
+Families::Family Families::add(Words name, Type type, Words help)
+{
+  const auto help_piece = append(help);
+  auto name_piece = append(name);
+  repair_name(text_, name_piece.begin, true);
+  name_piece.size = text_.size() - name_piece.begin;
+  entries_.push_back({.name = name_piece, .help = help_piece, .type = type});
   return {*this, entries_.size() - 1};
 }
 

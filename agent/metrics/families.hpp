@@ -24,6 +24,9 @@ public:
   // Names are the collector's own words; values may be anything.
   using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
 
+  // A text in pieces: {"node_memory_", field}.
+  using Words = std::initializer_list<std::string_view>;
+
   // Stands for a family until clear().
   class Family {
   public:
@@ -38,7 +41,11 @@ public:
   };
 
   // A family without samples is not written.
-  Family add(std::string_view name, Type type, std::string_view help);
+  Family add(Words name, Type type, Words help);
+  Family add(std::string_view name, Type type, std::string_view help)
+  {
+    return add({name}, type, {help});
+  }
   Family add(const Desc& desc) { return add(desc.name, desc.type, desc.help); }
   std::vector<Family> add(std::span<const Desc> descs);
 
@@ -46,6 +53,7 @@ public:
   std::size_t families() const;
   std::size_t samples() const { return samples_.size(); }
 
+  // What was written refers to the families until clear().
   void write(Exposition& out) const;
   void clear();
 
@@ -69,6 +77,7 @@ private:
     std::size_t next = kNone;  // of the same family
   };
 
+  Piece append(Words words);
   void sample(std::size_t family, Labels labels, double value);
   std::string_view text_of(Piece piece) const { return {text_.data() + piece.begin, piece.size}; }
 

@@ -44,17 +44,20 @@ void append_escaped(std::string& out, std::string_view value, std::size_t limit)
   }
 }
 
-void append_name(std::string& out, std::string_view name, bool colon)
+void repair_name(std::string& text, std::size_t begin, bool colon)
 {
   const auto digit = [](char c) { return c >= '0' && c <= '9'; };
   const auto fine = [&](char c) {
     return (c >= 'a' && c <= 'z') || c == '_' || digit(c) || (c >= 'A' && c <= 'Z') ||
            (colon && c == ':');
   };
-  if (name.empty() || digit(name[0]))
-    out += '_';
-  for (const char c : name)
-    out += fine(c) ? c : '_';
+  std::ranges::replace_if(
+      text.begin() + static_cast<std::ptrdiff_t>(begin),
+      text.end(),
+      [&](char c) { return !fine(c); },
+      '_');
+  if (text.size() == begin || digit(text[begin]))
+    text.insert(begin, 1, '_');
 }
 
 std::string escape_label(std::string_view value, std::size_t limit)

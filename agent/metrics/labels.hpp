@@ -16,9 +16,10 @@ inline constexpr std::size_t kMaxLabelBytes = 128;
 std::string escape_label(std::string_view value, std::size_t limit = kMaxLabelBytes);
 void append_escaped(std::string& out, std::string_view value, std::size_t limit);
 
-// A name as the text format wants it: letters, digits, `_` (and `:` for metrics), no digit first.
-// Names come from files of the node, and one bad byte would cost the whole scrape.
-void append_name(std::string& out, std::string_view name, bool colon);
+// Makes of what begins at `begin` a name as the text format wants it: letters, digits, `_` (and `:`
+// for metrics), no digit first. Names come from files of the node, and one bad byte would cost the
+// whole scrape.
+void repair_name(std::string& text, std::size_t begin, bool colon);
 
 // The block without its braces; empty for no labels.
 std::string
