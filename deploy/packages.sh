@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what Sonde is built from, and with `test` what its tests run, from Debian 12's own packages.
+# Installs what Sonde is built from, with `test` what its tests run, with `testbed` only what the testbed of
+# tests/targets runs, from Debian 12's own packages.
 #
-# usage: packages.sh [test]
+# usage: packages.sh [test | testbed]
 #
 # Asks dpkg first: when nothing is missing it neither runs apt nor touches the network. libbpf and bpftool come from
 # bookworm-backports (uprobe_multi links need libbpf >= 1.3), found on the mirror this machine's apt already uses.
@@ -14,17 +15,19 @@ build=(g++ cmake ninja-build pkg-config ca-certificates
   libelf-dev zlib1g-dev libboost1.81-dev libboost-program-options1.81-dev libssl-dev
   prometheus-cpp-dev libyaml-cpp-dev libre2-dev libfmt-dev)
 backports=(libbpf-dev bpftool)
+testbed=(nginx-common nginx haproxy redis-server redis-tools postgresql-common postgresql-15 postgresql-client-15 nats-server
+  python3 python3-psycopg2 python3-redis nodejs)
+# A toolchain that is there already is used, wherever it came from; bookworm's own Go and Rust are too old.
+command -v go >/dev/null || testbed+=(golang-1.23-go)
+command -v cargo >/dev/null || testbed+=(cargo-web)
 tests=(libgtest-dev libgmock-dev libbenchmark-dev libclang-rt-19-dev
   qemu-system-x86 qemu-system-common busybox-static cpio kmod xz-utils zstd
   fio stress-ng runc prometheus prometheus-node-exporter libbpf-tools linux-perf
-  nftables iproute2 procps libcap2-bin util-linux python3 python3-yaml curl shellcheck
-  nginx-common nginx haproxy redis-server redis-tools postgresql-common postgresql-15 postgresql-client-15
-  python3-psycopg2 python3-redis nodejs)
-# A toolchain that is there already is used, wherever it came from; bookworm's own Go is too old.
-command -v go >/dev/null || tests+=(golang-1.23-go)
+  nftables iproute2 procps libcap2-bin util-linux python3-yaml curl shellcheck
+  "${testbed[@]}")
 # package:unit
 daemons=(prometheus:prometheus prometheus-node-exporter:prometheus-node-exporter nginx-common:nginx haproxy:haproxy
-  redis-server:redis-server postgresql-common:postgresql)
+  redis-server:redis-server postgresql-common:postgresql nats-server:nats-server)
 
 say() { echo "packages: $*"; }
 die() {
@@ -83,7 +86,8 @@ main() {
   case ${1:-} in
     '') ;;
     test) wanted+=("${tests[@]}") ;;
-    *) sed -n '3,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    testbed) wanted+=("${testbed[@]}") ;;
+    *) sed -n '3,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
   esac
 
   for package in "${wanted[@]}"; do installed "$package" || missing+=("$package"); done

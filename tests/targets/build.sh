@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the testbed's Go programs into build/targets/.
+# Builds the testbed's Go and Rust programs into build/targets/.
 #
 # usage: tests/targets/build.sh
 set -euo pipefail
@@ -12,3 +12,7 @@ command -v go >/dev/null || PATH=$PATH:/usr/lib/go-1.23/bin
 mkdir -p "$out"
 # No toolchain is downloaded: whatever Go is there must do.
 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false go build -o "$out/" ./api ./load
+
+# Debian 12's own cargo is too old as well; deploy/packages.sh installs the newer one of its browser's build.
+CARGO_TARGET_DIR=$out/cargo cargo build --quiet --release --locked
+ln -f "$out/cargo/release/chat" "$out/cargo/release/stream" "$out/"

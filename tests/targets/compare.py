@@ -3,7 +3,8 @@
 """Compares ledgers and truths with Sonde's metrics, or with one another, exactly. Prints every difference.
 
 usage: compare.py metrics [--before METRICS] METRICS CHECK...
-       compare.py truths FIELD LEFT RIGHT        FIELD: requests, aborted, methods, sql, verbs, redis
+       compare.py truths FIELD LEFT RIGHT        FIELD: requests, aborted, methods, sql, verbs, redis,
+                                                nats, websocket
 
 CHECK is KIND:SERVICE[:PEER]=TRUTH[+TRUTH...], KIND one of http-server, http-client, sql-client, sql-server, redis-client,
 redis-server, redis-errors. TRUTH is a file, or AFTER@BEFORE: what was added between the two. Without PEER all peers add up.
@@ -17,7 +18,7 @@ import sys
 
 SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-FIELDS = ("requests", "aborted", "sql", "redis", "redis_errors", "passed")
+FIELDS = ("requests", "aborted", "sql", "redis", "redis_errors", "passed", "nats", "websocket")
 # What asking for the truth leaves behind, on either side.
 OWN_VERB, OWN_ROUTE, OWN_COMMANDS = "table", "/truth", ("INFO",)
 
@@ -26,7 +27,7 @@ def rows_of(document, field):
     """Counter of (identity, quantity) for one field of a truth."""
     counts = collections.Counter()
     for row in document.get(field, []):
-        quantities = {k: v for k, v in row.items() if k in ("count", "request_bytes", "response_bytes")}
+        quantities = {k: v for k, v in row.items() if k in ("count", "bytes", "request_bytes", "response_bytes")}
         identity = tuple(sorted((k, str(v)) for k, v in row.items() if k not in quantities and not k.endswith("_ms")))
         for name, value in quantities.items():
             counts[identity, name] += value
@@ -226,6 +227,8 @@ def truths(comparison, field, left, right):
         "sql": ("sql", ("verb", "table", "sqlstate"), ("count",)),
         "verbs": ("sql", ("verb",), ("count",)),
         "redis": ("redis", ("operation",), ("count",)),
+        "nats": ("nats", ("direction",), ("count", "bytes")),  # NATS itself counts no subjects
+        "websocket": ("websocket", ("route", "direction", "opcode"), ("count", "bytes")),
     }
     source, keys, quantities = known[field]
     for quantity in quantities:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Starts the testbed's servers on free ports of loopback, with all their files in DIR. Nothing of the system's is touched.
 #
-# usage: tests/targets/start.sh DIR [NAME...]     NAME: postgres redis api web_py web_js nginx haproxy; default: all
+# usage: tests/targets/start.sh DIR [NAME...]     default: all of the list below; one that needs others comes after them
 #
 # DIR/ports has NAME=PORT lines, DIR/pids NAME=PID; tests/targets/stop.sh DIR ends them. The servers that keep their
 # environment in /proc have OTEL_SERVICE_NAME=NAME; the others are known by their program's name.
@@ -12,7 +12,8 @@ here=$(dirname "$(readlink -f "$0")")
 dir=$(mkdir -p "$1" && readlink -f "$1")
 shift
 names=("$@")
-[ $# -gt 0 ] || names=(postgres redis api web_py web_js nginx haproxy)
+all=(postgres redis nats api web_py web_js stream chat nginx haproxy)
+[ $# -gt 0 ] || names=("${all[@]}")
 build=${SONDE_TARGETS:-$here/../../build/targets}
 PATH=/usr/lib/postgresql/15/bin:$PATH:/usr/sbin
 declare -A port
@@ -74,6 +75,10 @@ create view truth as select coalesce(json_agg(json_build_array(query, calls)), '
 create table tracks (id int primary key, title text not null, plays int not null default 0);
 create table plays (track int not null, seconds int not null);
 insert into tracks (id, title) select id, 'track ' || id from generate_series(1, 1000) id;
+create table rooms (id int primary key, name text not null, topic text not null default '');
+create table messages (id bigserial primary key, room int not null references rooms, author text not null, body text not null);
+create index on messages (room, id);
+insert into rooms (id, name) select id, 'room ' || id from generate_series(1, 50) id;
 SQL
 }
 
@@ -82,6 +87,15 @@ start_redis() {
   server redis redis-server --bind 127.0.0.1 --port "${port[redis]}" --unixsocket "$dir/redis/socket" --dir "$dir/redis" \
     --save '' --appendonly no --daemonize no
   listening redis
+}
+
+start_nats() {
+  local monitor
+  monitor=$(free_ports 1)
+  mkdir -p "$dir/nats"
+  echo "$monitor" >"$dir/nats/monitor"
+  server nats env OTEL_SERVICE_NAME=nats nats-server --addr 127.0.0.1 --port "${port[nats]}" --http_port "$monitor"
+  listening nats
 }
 
 start_nginx() {
@@ -110,6 +124,7 @@ start_api() {
   local stores=()
   ! wanted postgres || stores+=(--postgres "postgres://sonde@127.0.0.1:${port[postgres]}/postgres?sslmode=disable")
   ! wanted redis || stores+=(--redis "127.0.0.1:${port[redis]}")
+  ! wanted nats || stores+=(--nats "127.0.0.1:${port[nats]}")
   server api env OTEL_SERVICE_NAME=api "$build/api" --listen "127.0.0.1:${port[api]}" "${stores[@]}"
   listening api
 }
@@ -125,9 +140,20 @@ start_web_js() {
   listening web_js
 }
 
+start_stream() {
+  server stream env OTEL_SERVICE_NAME=stream "$build/stream" "127.0.0.1:${port[stream]}"
+  listening stream
+}
+
+start_chat() {
+  local database="host=127.0.0.1 port=${port[postgres]} user=sonde dbname=postgres"
+  server chat env OTEL_SERVICE_NAME=chat "$build/chat" "127.0.0.1:${port[chat]}" "$database" "127.0.0.1:${port[redis]}" \
+    "127.0.0.1:${port[nats]}"
+  listening chat
+}
+
 chmod 711 "$dir"
 : >"$dir/pids"
-all=(postgres redis api web_py web_js nginx haproxy)
 read -r -a free <<<"$(free_ports ${#all[@]})"
 for index in "${!all[@]}"; do port[${all[index]}]=${free[index]}; done
 for name in "${all[@]}"; do

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints what a server of the testbed says it did, in the form of a ledger.
 
-usage: truth.py DIR NAME     NAME: a target with /truth, or postgres (pg_stat_statements), redis (INFO), nginx (its log)
+usage: truth.py DIR NAME     NAME: a target with /truth, or postgres (pg_stat_statements), redis (INFO), nginx (its log),
+                               nats (/varz)
 
 What postgres and redis say about errors is by SQLSTATE and error word only where they know it: PostgreSQL does not.
 """
@@ -52,6 +53,17 @@ def redis(folder, _):
     }
 
 
+def answer(port, path):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+        return json.load(response)
+
+
+def nats(folder, _):
+    counted = answer((folder / "nats/monitor").read_text().strip(), "/varz")
+    rows = (("published", "in"), ("received", "out"))
+    return {"nats": [dict(direction=d, count=counted[f"{w}_msgs"], bytes=counted[f"{w}_bytes"]) for d, w in rows]}
+
+
 def nginx(folder, _):
     served, passed = collections.Counter(), collections.Counter()
     for line in (folder / "nginx/access.log").read_text().splitlines():
@@ -66,12 +78,11 @@ def nginx(folder, _):
 def main():
     folder, name = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
     ports = dict(line.split("=") for line in (folder / "ports").read_text().split())
-    known = {"postgres": postgres, "redis": redis, "nginx": nginx}
+    known = {"postgres": postgres, "redis": redis, "nginx": nginx, "nats": nats}
     if name in known:
         document = known[name](folder, ports[name]) | {"service": name}
     else:
-        with urllib.request.urlopen(f"http://127.0.0.1:{ports[name]}/truth", timeout=10) as answer:
-            document = json.load(answer)
+        document = answer(ports[name], "/truth")
     json.dump(document, sys.stdout, indent=1)
 
 

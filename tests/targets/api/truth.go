@@ -17,6 +17,7 @@ type truth struct {
 	aborted  map[requestKey]int64
 	sql      map[sqlKey]int64
 	redis    map[string]int64
+	nats     map[messageKey]*messageCount
 }
 
 type requestKey struct {
@@ -28,12 +29,17 @@ type requestCount struct{ count, requestBytes, responseBytes int64 }
 
 type sqlKey struct{ verb, table, sqlstate string }
 
+type messageKey struct{ direction, subject string }
+
+type messageCount struct{ count, bytes int64 }
+
 func newTruth() *truth {
 	return &truth{
 		requests: map[requestKey]*requestCount{},
 		aborted:  map[requestKey]int64{},
 		sql:      map[sqlKey]int64{},
 		redis:    map[string]int64{},
+		nats:     map[messageKey]*messageCount{},
 	}
 }
 
@@ -68,11 +74,29 @@ func (t *truth) command(name string) {
 	t.redis[strings.ToUpper(name)]++
 }
 
+// message is one of NATS, bytes its headers and payload. Inboxes are one subject.
+func (t *truth) message(direction, subject string, bytes int) {
+	if strings.HasPrefix(subject, "_INBOX.") {
+		subject = "_INBOX.>"
+	}
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	key := messageKey{direction, subject}
+	counted := t.nats[key]
+	if counted == nil {
+		counted = &messageCount{}
+		t.nats[key] = counted
+	}
+	counted.count++
+	counted.bytes += int64(bytes)
+}
+
 // document is the form every ledger and truth of the testbed has; see tests/targets/README.md.
 func (t *truth) document(service string) map[string]any {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	requests, aborted, sql, redis := []map[string]any{}, []map[string]any{}, []map[string]any{}, []map[string]any{}
+	requests, aborted, sql := []map[string]any{}, []map[string]any{}, []map[string]any{}
+	redis, nats := []map[string]any{}, []map[string]any{}
 	for key, counted := range t.requests {
 		requests = append(requests, map[string]any{"method": key.method, "route": key.route, "status": key.status,
 			"count": counted.count, "request_bytes": counted.requestBytes, "response_bytes": counted.responseBytes})
@@ -86,8 +110,13 @@ func (t *truth) document(service string) map[string]any {
 	for name, count := range t.redis {
 		redis = append(redis, map[string]any{"operation": name, "count": count})
 	}
+	for key, counted := range t.nats {
+		nats = append(nats, map[string]any{"direction": key.direction, "subject": key.subject, "count": counted.count,
+			"bytes": counted.bytes})
+	}
 	sort.Slice(requests, func(a, b int) bool { return requests[a]["route"].(string) < requests[b]["route"].(string) })
-	return map[string]any{"service": service, "requests": requests, "aborted": aborted, "sql": sql, "redis": redis}
+	return map[string]any{"service": service, "requests": requests, "aborted": aborted, "sql": sql, "redis": redis,
+		"nats": nats}
 }
 
 // countedWriter counts body bytes; Unwrap lets http.ResponseController reach Flush.

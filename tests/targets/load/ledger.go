@@ -15,6 +15,7 @@ type ledger struct {
 	mutex   sync.Mutex
 	entries map[entryKey]*entry
 	aborted map[entryKey]int64
+	frames  map[frameKey]*frameCount
 	failed  int
 	failure error
 }
@@ -29,8 +30,13 @@ type entry struct {
 	durations                   []time.Duration
 }
 
+// As the server sees it: `received` is what this side sent.
+type frameKey struct{ route, direction, opcode string }
+
+type frameCount struct{ count, bytes int64 }
+
 func newLedger() *ledger {
-	return &ledger{entries: map[entryKey]*entry{}, aborted: map[entryKey]int64{}}
+	return &ledger{entries: map[entryKey]*entry{}, aborted: map[entryKey]int64{}, frames: map[frameKey]*frameCount{}}
 }
 
 func (l *ledger) done(r request, status int, responseBytes int64, took time.Duration) {
@@ -45,6 +51,19 @@ func (l *ledger) done(r request, status int, responseBytes int64, took time.Dura
 	e.requestBytes += int64(r.body)
 	e.responseBytes += responseBytes
 	e.durations = append(e.durations, took)
+}
+
+// frame is a whole WebSocket message or control frame.
+func (l *ledger) frame(key frameKey, bytes int) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	counted := l.frames[key]
+	if counted == nil {
+		counted = &frameCount{}
+		l.frames[key] = counted
+	}
+	counted.count++
+	counted.bytes += int64(bytes)
 }
 
 // ended is a request without a whole response, where the mix asks for that.
@@ -66,7 +85,7 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 func (l *ledger) write(file string) error {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	requests, aborted := []map[string]any{}, []map[string]any{}
+	requests, aborted, frames := []map[string]any{}, []map[string]any{}, []map[string]any{}
 	for key, e := range l.entries {
 		sort.Slice(e.durations, func(a, b int) bool { return e.durations[a] < e.durations[b] })
 		count := len(e.durations)
@@ -82,8 +101,12 @@ func (l *ledger) write(file string) error {
 	for key, count := range l.aborted {
 		aborted = append(aborted, map[string]any{"method": key.method, "route": key.route, "count": count})
 	}
+	for key, counted := range l.frames {
+		frames = append(frames, map[string]any{"route": key.route, "direction": key.direction, "opcode": key.opcode,
+			"count": counted.count, "bytes": counted.bytes})
+	}
 	text, err := json.MarshalIndent(map[string]any{"service": os.Getenv("OTEL_SERVICE_NAME"), "requests": requests,
-		"aborted": aborted}, "", " ")
+		"aborted": aborted, "websocket": frames}, "", " ")
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func parse(arguments []string) (options, error) {
 	var target, mix string
 	flags := flag.NewFlagSet("load http", flag.ExitOnError)
 	flags.StringVar(&target, "url", "", "scheme, host and port to send to")
-	flags.IntVar(&o.requests, "requests", 1000, "how many in all")
+	flags.IntVar(&o.requests, "requests", 1000, "how many in all; 0: until it is ended, without a ledger")
 	flags.IntVar(&o.concurrency, "concurrency", 8, "connections at once, one request (or pipeline) at a time on each")
 	flags.BoolVar(&o.noKeepAlive, "no-keep-alive", false, "a new connection for each request")
 	flags.IntVar(&o.pipeline, "pipeline", 0, "requests written at once, by raw sockets; 0: Go's HTTP client")
@@ -97,6 +97,12 @@ func run(o options) error {
 			workers[i] = &rawWorker{url: o.url, depth: o.pipeline, source: source}
 		} else {
 			workers[i] = newClientWorker(o.url, o.noKeepAlive, source)
+		}
+	}
+	for o.requests == 0 {
+		book := newLedger()
+		if phase(workers, 100, book); book.failed > 0 {
+			log.Printf("%d requests failed, first: %v", book.failed, book.failure)
 		}
 	}
 	book := newLedger()

@@ -24,6 +24,8 @@ type request struct {
 	chunked             bool // the request's own body
 	expect              bool // Expect: 100-continue
 	ends                ending
+	headers             map[string]string
+	conversation        []said // a WebSocket's, which begins with an upgrade
 }
 
 type weighted struct {
@@ -120,39 +122,6 @@ func serverAbort(random *rand.Rand) request {
 
 func clientAbort(*rand.Rand) request {
 	return request{method: "GET", route: "/slow", path: "/slow?ms=20000", ends: clientAborts}
-}
-
-// small needs answers of a few bytes and no other server.
-var small = []weighted{
-	{4, fixed("GET", "/health")}, {1, fixed("HEAD", "/health")}, {3, search}, {3, status}, {1, blob("HEAD")}, {1, unknown},
-}
-
-// web is what every target has; without the trailers, the methods and the 100-continue of api.
-var web = []weighted{
-	{4, fixed("GET", "/health")}, {1, fixed("HEAD", "/health")}, {3, search}, {3, status}, {1, blob("HEAD")}, {1, unknown},
-	{3, blob("GET")}, {2, stream}, {3, upload("POST")}, {1, slow},
-}
-
-var mixes = map[string][]weighted{
-	"small": small,
-	"web":   web,
-	"mixed": {
-		{4, fixed("GET", "/health")}, {1, fixed("HEAD", "/health")}, {3, search}, {3, status}, {1, blob("HEAD")}, {1, unknown},
-		{3, blob("GET")}, {2, stream}, {2, trailers}, {4, upload("POST")}, {2, upload("PUT")}, {1, upload("PATCH")},
-		{1, removeTrack}, {1, slow},
-	},
-	"tracks": {{1, getTrack}},
-	"db": {
-		{4, getTrack}, {1, fixed("GET", "/db/simple")}, {2, fixed("GET", "/db/prepared")}, {1, fixed("GET", "/db/batch")},
-		{2, fixed("GET", "/db/transaction")}, {1, fixed("GET", "/db/copy")}, {1, fixed("GET", "/db/error")},
-	},
-	"cache": {
-		{4, fixed("GET", "/cache/get")}, {1, fixed("GET", "/cache/pipeline")}, {1, fixed("GET", "/cache/multi")},
-		{1, fixed("GET", "/cache/eval")}, {1, fixed("GET", "/cache/error")},
-	},
-	"static": {{4, static("GET")}, {1, static("HEAD")}},
-	// For raw sockets and one request at a time: Go's client repeats what a server aborts.
-	"aborts": {{2, serverAbort}, {1, clientAbort}, {1, fixed("GET", "/health")}},
 }
 
 // A source gives one worker its requests: the same ones for the same seed.

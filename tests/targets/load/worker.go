@@ -50,10 +50,16 @@ func wire(target *url.URL, r request) (*http.Request, error) {
 		body = bytes.NewReader(filler[:r.body])
 	}
 	out, err := http.NewRequest(r.method, target.String()+r.path, body)
-	if err == nil && r.expect {
+	if err != nil {
+		return nil, err
+	}
+	if r.expect {
 		out.Header.Set("Expect", "100-continue")
 	}
-	return out, err
+	for name, value := range r.headers {
+		out.Header.Set(name, value)
+	}
+	return out, nil
 }
 
 func (w *clientWorker) send(r request) (status int, received int64, err error) {
@@ -74,7 +80,9 @@ func (w *clientWorker) run(requests int, book *ledger) {
 	for i := 0; i < requests; i++ {
 		r := w.source.next()
 		begun := time.Now()
-		if status, received, err := w.send(r); err != nil {
+		if r.conversation != nil {
+			converseBy(w.url, r, book)
+		} else if status, received, err := w.send(r); err != nil {
 			book.ended(r, err)
 		} else {
 			book.done(r, status, received, time.Since(begun))
