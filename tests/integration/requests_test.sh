@@ -40,7 +40,7 @@ stop_agent() {
 # truths SUFFIX: what each server says it did so far, into NAME.SUFFIX.
 truths() {
   local name
-  for name in api web_py web_js nginx postgres redis; do "$targets/truth.py" "$bed" "$name" >"$work/$name.$1"; done
+  for name in api web_py web_js stream chat nginx postgres redis nats; do "$targets/truth.py" "$bed" "$name" >"$work/$name.$1"; done
 }
 # did NAME: what it did between `truths before` and `truths after`.
 did() { echo "$work/$1.after@$work/$1.before"; }
@@ -67,7 +67,7 @@ served() {
   until_true 5 truths_agree "$2"
   truths after
   check "$1: ledger and server agree" agree requests "$work/load.json" "$(did "$2")"
-  [ "$1" != aborts ] || check 'aborts: ledger and server agree on aborts' agree aborted "$work/load.json" "$(did "$2")"
+  [[ $1 != *aborts ]] || check "$1: ledger and server agree on aborts" agree aborted "$work/load.json" "$(did "$2")"
   check "$1: the server's requests are exact" exact "http-server:$2=$(did "$2")"
   check "$1: the client's requests are exact" exact "http-client:load:$2=$work/load.json"
 }
@@ -128,6 +128,27 @@ cache() {
   check "cache: Python's commands are exact" exact "redis-client:web_py:redis=$(did web_py)"
   check "cache: Redis's commands are exact" exact "redis-server:redis=$(did api)+$(did web_py)"
   check 'cache: errors are exact' exact "redis-errors:api=$(did redis)"
+}
+
+# What api and chat tell one another, and chat's stores: after `served nats` and `served chat`.
+messages() {
+  selected "$1" || return 0
+  check "$1: clients and NATS agree" until_true 5 nats_agrees
+}
+nats_agrees() { truths after && agree nats "$(did api)+$(did chat)" "$(did nats)"; }
+
+chat() {
+  selected chat || return 0
+  served chat chat --mix chat
+  messages chat
+  check 'chat: ledger and server agree on WebSocket messages' agree websocket "$work/load.json" "$(did chat)"
+  check 'chat: clients and PostgreSQL agree' agree verbs "$(did chat)" "$(did postgres)"
+  check "chat: its statements are exact" exact "sql-client:chat:postgres=$(did chat)"
+  check "chat: PostgreSQL's statements are exact" exact "sql-server:postgres=$(did chat)"
+  check 'chat: clients and Redis agree' agree redis "$(did chat)" "$(did redis)"
+  check 'chat: its commands are exact' exact "redis-client:chat:redis=$(did chat)"
+  check "chat: Redis's commands are exact" exact "redis-server:redis=$(did chat)"
+  check 'chat: errors are exact' exact "redis-errors:chat=$(did redis)"
 }
 
 redis_benchmark() {
@@ -207,7 +228,16 @@ served python web_py --mix web
 served node web_js --mix web
 variant_requests=$requests requests=$((requests < 600 ? requests : 600))
 served aborts api --mix aborts --pipeline 1
+served stream_aborts stream --mix stream_aborts --pipeline 1
 requests=$variant_requests
+served stream stream --mix stream
+# Only by name: of chunked bodies of more than 256 KiB not all sizes are known, nor at the client all responses before a close.
+[ ${#variants[@]} = 0 ] || served stream_new_connections stream --mix stream --no-keep-alive
+[ ${#variants[@]} = 0 ] || served stream_long stream --mix stream_long
+[ ${#variants[@]} = 0 ] || served stream_long_close stream --mix stream_long --no-keep-alive
+chat
+served nats api --mix nats
+messages nats
 through nginx nginx --mix mixed
 through haproxy haproxy --mix mixed
 ! selected static || static_files
