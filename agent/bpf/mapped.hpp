@@ -66,7 +66,7 @@ public:
   unsigned columns() const { return columns_; }
   const volatile T& at(unsigned cpu, unsigned column) const
   {
-    const auto* row = static_cast<const std::byte*>(mapping_.data()) + offset_ + cpu * stride_;
+    const auto* row = static_cast<const std::byte*>(mapping_.data()) + offset_ + (cpu * stride_);
     return reinterpret_cast<const volatile T*>(row)[column];
   }
 
