@@ -25,17 +25,22 @@ static __always_inline __u64 wish_of(struct sonde_socket *socket, int direction)
 	return wish ? wish : sonde_socket_first_wish();
 }
 
-/* What is left of a turn's limit. Two threads that speak at once begin turns more often. */
-static __always_inline __u32 rest_of_turn(struct sonde_socket *socket, __u32 limit, int direction,
-					  __u32 bytes)
+/* Whether the call is the first one since the other direction spoke. Two threads that speak at once
+ * begin turns more often. */
+static __always_inline bool begins_turn(struct sonde_socket *socket, int direction)
 {
-	__u64 captured;
+	if (socket->turn == direction + 1)
+		return false;
+	socket->turn = direction + 1;
+	socket->captured = 0;
+	return true;
+}
 
-	if (socket->turn != direction + 1) {
-		socket->turn = direction + 1;
-		socket->captured = 0;
-	}
-	captured = socket->captured;
+/* What is left of a turn's limit. */
+static __always_inline __u32 rest_of_turn(struct sonde_socket *socket, __u32 limit, __u32 bytes)
+{
+	__u64 captured = socket->captured;
+
 	socket->captured = captured + bytes;
 	if (captured + SONDE_SOCKET_TURN_LIMIT >= limit)
 		return SONDE_SOCKET_TURN_LIMIT;
@@ -43,37 +48,40 @@ static __always_inline __u32 rest_of_turn(struct sonde_socket *socket, __u32 lim
 }
 
 /* What of the call is captured: `pass` bytes are not, then `head`, and `tail` at its end. */
-static __always_inline bool choose(struct sonde_socket *socket, struct socket_call *call,
+static __always_inline bool choose(struct sonde_socket *socket, struct socket_order *call,
 				   __u64 wish)
 {
 	__u32 mode = wish >> 32 & 7, until = wish, limit = (wish >> 48) * 16;
 
 	if (!limit)
 		limit = SONDE_SOCKET_HEAD_LIMIT;
-	if (mode == SONDE_SOCKET_IGNORE)
-		return false;
 	if (wish >> 36 & 1)
-		limit = rest_of_turn(socket, limit, call->direction, call->left);
+		limit = rest_of_turn(socket, limit, call->left);
 	if (wish >> 35 & 1) {
 		/* Positions are modulo 2^32: what lies up to 2^31 behind has been passed. */
 		__s32 ahead = until - call->position;
 
+		if (ahead >= 0 && mode == SONDE_SOCKET_FULL && (wish >> 37 & 1) &&
+		    !call->chunks.framing)
+			chunks__join(call, ahead);
 		if (ahead > 0 && (__u32)ahead > call->left)
 			return false;
-		call->pass = ahead > 0 ? ahead : 0;
+		if (!chunks__follow(call))
+			call->pass = ahead > 0 ? ahead : 0;
 		if (call->pass == call->left)
 			call->pass = 0, mode = SONDE_SOCKET_SIZES;
 	}
 	if (mode == SONDE_SOCKET_FULL)
-		call->head = SONDE_SOCKET_MAX_CALL, call->tail = SONDE_SOCKET_HEAD_TAIL;
+		call->most = SONDE_SOCKET_MAX_CALL, call->tail = SONDE_SOCKET_HEAD_TAIL;
 	else if (mode != SONDE_SOCKET_SIZES)
-		call->head = socket__spare(limit, call->left);
+		call->most = socket__spare(limit, call->left);
 	if (mode == SONDE_SOCKET_HEAD_AND_TAIL)
 		call->tail = (wish >> 40 & 0xff) * 16;
+	call->head = call->most;
 	return true;
 }
 
-static __always_inline int end_of_stream(struct sock *sk, struct socket_call *call, __u64 wish)
+static __always_inline int end_of_stream(struct sock *sk, struct socket_order *call, __u64 wish)
 {
 	if ((wish >> 32 & 7) == SONDE_SOCKET_IGNORE || !(sk->sk_shutdown & SONDE_RCV_SHUTDOWN))
 		return 0;
@@ -82,10 +90,73 @@ static __always_inline int end_of_stream(struct sock *sk, struct socket_call *ca
 	return 0;
 }
 
+/* The call's bytes pass unseen; data of a chunk may. */
+static __always_inline void unseen(struct socket_order *order)
+{
+	struct sonde_socket_chunks *chunks = &order->chunks;
+
+	if (chunks->framing == SONDE_CHUNKS_DATA && chunks->left > order->left)
+		chunks->left -= order->left;
+	else if (chunks->framing == SONDE_CHUNKS_DATA && chunks->left == order->left)
+		chunks->left = 0, chunks->framing = SONDE_CHUNKS_SIZE;
+	else
+		chunks->framing = SONDE_CHUNKS_NONE;
+}
+
+/* Records of what is wanted of the call. Verified once, whoever calls. */
+__noinline int socket_report(struct socket_order *order)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct socket_call call = {};
+
+	if (!order)
+		return 0;
+	call.order = *order;
+	if ((call.head || call.pass) && !call__locate(&call, task)) {
+		SOCKET_COUNT(unreadable);
+		call.flags |= SONDE_SOCKET_UNREADABLE;
+		call.head = call.pass = 0;
+	}
+	if (!call.head && !call.pass) {
+		unseen(order);
+		call__cover(&call.order, call.left);
+		return 0;
+	}
+	if (chunks__follow(order))
+		chunks__begin(&call);
+	else if (call.begins && chunks__worth_a_look(&call))
+		chunks__look(&call);
+	call__report(&call);
+	order->chunks = call.chunks;
+	return 0;
+}
+
+static __always_inline void report(struct sonde_socket *socket, struct socket_order *order,
+				   __u64 wish)
+{
+	struct sonde_socket_chunks *kept = &socket->chunks[order->direction & 1];
+	__u32 end = order->position + order->left;
+	bool chunks = wish >> 37 & 1;
+
+	if (wish >> 36 & 3)
+		order->begins = begins_turn(socket, order->direction);
+	if (chunks)
+		chunks__resume(order, kept);
+	order->begins |= order->chunks.framing == SONDE_CHUNKS_ENDED;
+	if (choose(socket, order, wish)) {
+		order->begins &= chunks && !chunks__follow(order) && !order->pass;
+		socket_report(order);
+	} else {
+		unseen(order);
+	}
+	if (chunks)
+		chunks__keep(order, kept, end);
+}
+
 /* `bytes` have been sent or received by the running task. */
 static __always_inline int passed(struct sock *sk, int bytes, int flags, const int direction)
 {
-	struct socket_call call = {.direction = direction, .flags = SONDE_SOCKET_STARTS_CALL};
+	struct socket_order call = {.direction = direction, .flags = SONDE_SOCKET_STARTS_CALL};
 	struct task_struct *task = bpf_get_current_task_btf();
 	int transport = socket__transport(sk);
 	struct socket_place place = {};
@@ -124,18 +195,9 @@ static __always_inline int passed(struct sock *sk, int bytes, int flags, const i
 	call.left = bytes;
 	if (bytes == 0)
 		return end_of_stream(sk, &call, wish);
-	if (!choose(socket, &call, wish))
+	if ((wish >> 32 & 7) == SONDE_SOCKET_IGNORE)
 		return 0;
-	if (call.head && !call__locate(&call, task)) {
-		SOCKET_COUNT(unreadable);
-		call.flags |= SONDE_SOCKET_UNREADABLE;
-		call.head = call.tail = call.pass = 0;
-	}
-	if (!call.head && !call.pass) {
-		call__cover(&call, call.left);
-		return 0;
-	}
-	call__report(&call);
+	report(socket, &call, wish);
 	return 0;
 }
 

@@ -12,8 +12,8 @@ namespace {
 constexpr std::uint64_t kFarthestSkip = std::uint64_t{1} << 30U;
 
 // While it is looked at from time to time: the beginning of each turn.
-constexpr std::uint64_t kWishLook = sonde_socket_wish(
-    std::uint32_t{SONDE_SOCKET_HEAD} | SONDE_SOCKET_PER_TURN, 2048, 0, false, 0);
+constexpr std::uint64_t kWishLook =
+    sonde_socket_wish(std::uint32_t{SONDE_SOCKET_HEAD} | SONDE_SOCKET_PER_TURN, 2048, 0, false, 0);
 constexpr std::uint32_t kMostLooks = 4096;
 
 sonde_socket_mode mode_of(Appetite::Mode mode)
@@ -102,7 +102,7 @@ void Connection::update_wish(Direction direction)
   auto appetite = decoder_->appetite(direction);
   const auto at = kernel_direction_of(role_, direction);
   if (appetite.of_sender && at == SONDE_SOCKET_RECEIVED)
-    appetite = {.mode = Appetite::Mode::kFull, .skip = appetite.skip};
+    appetite = {.mode = Appetite::Mode::kFull, .chunks = appetite.chunks, .skip = appetite.skip};
   auto& stream = streams_[at];
   // From where the decoder stands: what waits has not reached it.
   const auto here =
@@ -113,7 +113,8 @@ void Connection::update_wish(Direction direction)
   stream.unwanted_until(nothing ? ~std::uint64_t{0} : until);
   set_wish(at,
            sonde_socket_wish(mode_of(appetite.mode) |
-                                 (appetite.per_turn ? std::uint32_t{SONDE_SOCKET_PER_TURN} : 0U),
+                                 (appetite.per_turn ? std::uint32_t{SONDE_SOCKET_PER_TURN} : 0U) |
+                                 (appetite.chunks ? std::uint32_t{SONDE_SOCKET_CHUNKS} : 0U),
                              nothing ? 0 : up_to(limit, 0xffff * 16),
                              up_to(appetite.tail, 0xff * 16),
                              appetite.skip > 0,

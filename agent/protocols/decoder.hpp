@@ -48,6 +48,9 @@ struct Appetite {
   // Only where calls are the sender's own, who writes whole messages; a receiver's calls cut
   // anywhere, and everything is wanted.
   bool of_sender = false;
+  // The stream is HTTP/1.x: lines of chunk sizes are wanted too, wherever they lie in a call. With
+  // kFull `skip` leads to the end of a chunk's data.
+  bool chunks = false;
   std::uint64_t skip = 0;  // so many bytes from here on are not wanted at all, then `mode` holds
 };
 

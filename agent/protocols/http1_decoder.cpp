@@ -27,11 +27,7 @@ constexpr std::uint32_t kEnoughAlternations = 2;
 constexpr std::uint32_t kEnoughApart = 8;
 
 constexpr std::uint32_t kResponseHead = 4096;
-// Chunked answers are often written in one call, head and all.
-constexpr std::uint32_t kChunkedResponse = 65'536;
 constexpr std::uint32_t kResponseTail = 64;  // the last chunk with a trailer or two
-// Up to here the sizes of chunked bodies are exact whatever their chunks; then capture is dearer.
-constexpr std::uint64_t kChunksFollowed = 256UL * 1024;
 
 }  // namespace
 
@@ -340,20 +336,22 @@ Appetite Decoder::appetite(Direction direction) const
   using Mode = Appetite::Mode;
   const bool to_server = direction == Direction::kToServer;
   const auto& message = to_server ? request_ : response_;
-  Appetite between = {.mode = Mode::kHead, .per_turn = true};
+  Appetite between = {.mode = Mode::kHead, .per_turn = true, .chunks = true};
   if (!to_server)
     between = {.mode = Mode::kHeadAndTail,
-               .limit = chunks_ ? kChunkedResponse : kResponseHead,
+               .limit = kResponseHead,
                .tail = kResponseTail,
-               .per_turn = true};
+               .per_turn = true,
+               .chunks = true};
   // Answers that were each written in calls of their own will hardly be written together later.
   const bool apart = !to_server && !together_ && apart_ >= kEnoughApart;
   if (pipelined_)
     between = apart ? Appetite{.mode = Mode::kHeadAndTail,
                                .limit = kResponseHead,
                                .tail = kResponseTail,
-                               .of_sender = true}
-                    : Appetite{};
+                               .of_sender = true,
+                               .chunks = true}
+                    : Appetite{.chunks = true};
   const bool followed = to_server ? requesting_ == Requesting::kFollowed || tentative_
                                   : responding_ == Responding::kFollowed;
   if (!followed || (to_server && awaits_upgrade_))
@@ -361,14 +359,9 @@ Appetite Decoder::appetite(Direction direction) const
   if (message.until_close())
     return {.mode = Mode::kNothing};
   if (message.in_head())
-    return {};
-  if (message.chunked()) {
-    if (message.body_bytes() > kChunksFollowed)
-      between.skip = message.remaining();
-    else
-      between = {.skip = message.remaining()};
-    return between;
-  }
+    return {.chunks = true};
+  if (message.chunked())
+    return {.chunks = true, .skip = message.remaining()};
   between.skip = message.remaining();
   return between;
 }

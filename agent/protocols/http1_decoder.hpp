@@ -93,7 +93,6 @@ private:
   // Evidence for the pairing after a loss.
   bool answered_;  // the server has spoken since the last request began
   bool pipelined_ = false;
-  bool chunks_ = false;             // responses were chunked
   bool together_ = false;           // responses began within a call
   std::uint32_t apart_ = 0;         // and with one
   bool requests_missed_ = false;    // a hole may have held whole requests

@@ -124,7 +124,6 @@ void Decoder::response_head(std::uint64_t time_ns, Sink& sink)
   const bool bare = request.method == "HEAD" || head.status == 204 || head.status == 304;
   if (!bare && head.coding == Head::Coding::kChunked) {
     response_.body(Message::Body::kChunked);
-    chunks_ = true;
   } else if (!bare && (head.coding == Head::Coding::kOther || !head.content_length)) {
     response_.body(Message::Body::kUntilClose);
   } else if (!bare && *head.content_length > 0) {

@@ -8,27 +8,49 @@
 #define SONDE_PF_IO_WORKER 0x00000010
 #define SONDE_PF_EXITING   0x00000004
 
-/* What is left of a call, advanced chunk by chunk. */
-struct socket_call {
+#define SOCKET_PIECE 64
+
+/* Bytes that are looked at. */
+struct socket_piece {
+	__u64 last; /* bytes of a head before these */
+	__u32 used;
+	__u32 length;
+	__u8 bytes[SOCKET_PIECE];
+};
+
+/* What is wanted of a call. */
+struct socket_order {
 	__u64 socket;
-	__u64 base;  /* of the current run of bytes, in the caller's memory */
-	__u64 run;   /* its length */
-	__u64 iov;   /* the next struct iovec */
-	__u64 iovs;  /* how many are left */
 	__u32 position;
-	__u32 left;  /* bytes of the call from `position` on */
-	__u32 pass;  /* bytes to pass by before the next capture */
-	__u32 head;  /* bytes to capture before the rest is passed by */
+	__u32 left; /* bytes of the call from `position` on */
+	__u32 pass; /* bytes to pass by before the next capture */
+	__u32 head; /* bytes to capture before the rest is passed by */
 	__u32 tail;
+	__u32 most; /* `head` of what is not followed */
+	struct sonde_socket_chunks chunks;
 	__u32 tgid;
 	__u16 slot;
 	__u16 generation;
 	__u8 direction;
 	__u8 flags; /* of the next record */
-	__u16 padding;
+	__u8 begins; /* a message may begin here, whose chunks are to be followed */
+	__u8 padding[5];
 };
 
-static __always_inline void call__describe(struct socket_call *call, struct sonde_socket_bytes *to,
+/* What is left of a call, advanced chunk by chunk. */
+struct socket_call {
+	union {
+		struct socket_order order;
+		struct socket_order;
+	};
+	__u64 base; /* of the current run of bytes, in the caller's memory */
+	__u64 run;  /* its length */
+	__u64 iov;  /* the next struct iovec */
+	__u64 iovs; /* how many are left */
+	struct socket_piece piece;
+};
+
+static __always_inline void call__describe(struct socket_order *call, struct sonde_socket_bytes *to,
 					   __u32 covered, __u32 captured)
 {
 	to->socket = call->socket;
@@ -45,7 +67,7 @@ static __always_inline void call__describe(struct socket_call *call, struct sond
 }
 
 /* A record without bytes. */
-static __always_inline void call__cover(struct socket_call *call, __u32 covered)
+static __always_inline void call__cover(struct socket_order *call, __u32 covered)
 {
 	struct sonde_socket_bytes *to = socket__reserve(SONDE_KIND_SOCKET_BYTES, sizeof(*to));
 
@@ -69,7 +91,7 @@ static __always_inline void call__copy(struct socket_call *call, __u32 covered, 
 	barrier_var(length);
 	if (length > room)
 		length = room;
-	call__describe(call, to, covered, length);
+	call__describe(&call->order, to, covered, length);
 	if (bpf_probe_read_user(to + 1, length, (void *)call->base)) {
 		to->captured = 0;
 		to->flags |= SONDE_SOCKET_UNREADABLE;
@@ -102,6 +124,8 @@ static __always_inline void call__advance(struct socket_call *call, __u64 bytes)
 	call->position += bytes;
 }
 
+#include "lib/socket_chunks.h"
+
 /* One step: the next iovec, a run passed by, or a record. Returns 1 at the end of the call. */
 static long call__step(__u32 index, struct socket_call *call)
 {
@@ -113,7 +137,7 @@ static long call__step(__u32 index, struct socket_call *call)
 	if (!call->run) {
 		if (!call->iovs || bpf_probe_read_user(vector, sizeof(vector), (void *)call->iov)) {
 			call->flags |= SONDE_SOCKET_UNREADABLE;
-			call__cover(call, call->left);
+			call__cover(&call->order, call->left);
 			return 1;
 		}
 		call->base = vector[0];
@@ -129,26 +153,28 @@ static long call__step(__u32 index, struct socket_call *call)
 		call__advance(call, length);
 		return 0;
 	}
+	if (!call->head && chunks__follow(&call->order))
+		return chunks__step(call);
 	if (!call->head) {
 		/* The rest, or what lies before the tail, is covered by a record of its own. */
 		covered = call->tail && call->left > call->tail ? call->left - call->tail
 								 : call->left;
 		if (!call->tail) {
-			call__cover(call, covered);
+			call__cover(&call->order, covered);
 			return 1;
 		}
 		call->head = call->tail;
 		call->tail = 0;
 		if (covered == call->left)
 			return 0;
-		call__cover(call, covered);
+		call__cover(&call->order, covered);
 		call->pass = covered;
 		return 0;
 	}
 	length = length < call->head ? length : call->head;
 	length = length < SONDE_SOCKET_MAX_CHUNK ? length : SONDE_SOCKET_MAX_CHUNK;
 	call->head -= length;
-	covered = call->head || call->tail ? length : call->left;
+	covered = call->head || call->tail || chunks__follow(&call->order) ? length : call->left;
 	call__emit(call, covered, length);
 	if (covered != length)
 		return 1;
@@ -156,12 +182,13 @@ static long call__step(__u32 index, struct socket_call *call)
 	return 0;
 }
 
-/* Two for each of 1,024 iovecs (UIO_MAXIOV), and those of the records. */
-#define SOCKET_STEPS 2200
+/* Two for each of 1,024 iovecs (UIO_MAXIOV), and those of the records and chunks. */
+#define SOCKET_STEPS 4096
 
 static __always_inline void call__report(struct socket_call *call)
 {
 	bpf_loop(SOCKET_STEPS, call__step, call, 0);
+	chunks__leave(call);
 }
 
 #if defined(__TARGET_ARCH_x86)

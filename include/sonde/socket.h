@@ -38,6 +38,10 @@ enum sonde_socket_mode {
 	/* Added to a mode with a limit: it holds for all calls of one direction until the other one
 	 * speaks; later calls of the turn give no more than SONDE_SOCKET_TURN_LIMIT bytes. */
 	SONDE_SOCKET_PER_TURN = 8,
+	/* Added: the stream is HTTP/1.x. Of a chunked body the probe follows the framing from the
+	 * head on and captures its lines of sizes whatever the limit. Where it has not seen the
+	 * head, `skip_until` with SONDE_SOCKET_FULL is the end of a chunk's data. */
+	SONDE_SOCKET_CHUNKS = 16,
 };
 
 #define SONDE_SOCKET_TURN_LIMIT 464
@@ -46,13 +50,14 @@ enum sonde_socket_mode {
  *   bits 0-31   skip_until: a position; calls that end before it give no record, the one that
  *               reaches it gives one, whose bytes begin there
  *   bits 32-34  enum sonde_socket_mode     bit 35  skip_until is valid   bit 36  per turn
- *   bits 40-47  tail / 16                  bits 48-63  limit / 16
+ *   bit 37      chunks are followed        bits 40-47  tail / 16         bits 48-63  limit / 16
  */
 SONDE_CONSTEXPR __u64 sonde_socket_wish(__u32 mode, __u32 limit, __u32 tail, bool skips,
 					__u32 skip_until)
 {
 	return (__u64)skip_until | (__u64)(mode & 7) << 32 | (__u64)skips << 35 |
 	       (__u64)!!(mode & SONDE_SOCKET_PER_TURN) << 36 |
+	       (__u64)!!(mode & SONDE_SOCKET_CHUNKS) << 37 |
 	       (__u64)((tail / 16) & 0xff) << 40 | (__u64)((limit / 16) & 0xffff) << 48;
 }
 
@@ -144,6 +149,23 @@ enum sonde_socket_state {
 	SONDE_SOCKET_FRESH = 4,	 /* its establishment was seen */
 };
 
+enum sonde_socket_framing {
+	SONDE_CHUNKS_NONE = 0, /* not followed */
+	SONDE_CHUNKS_SIZE,	/* in the line of a size, or the line end before it */
+	SONDE_CHUNKS_EXTENSION, /* in the rest of that line */
+	SONDE_CHUNKS_DATA,
+	SONDE_CHUNKS_ENDED, /* behind the last chunk */
+};
+
+/* Where the framing of a chunked body stood at the end of the last call. */
+struct sonde_socket_chunks {
+	__u32 position;
+	__u32 left; /* of the data; in a line of a size its value so far */
+	__u8 framing;
+	__u8 digits;
+	__u16 padding;
+};
+
 /* What Sonde keeps of a socket in its storage. */
 struct sonde_socket {
 	__u64 id; /* 0 until it has been announced */
@@ -155,6 +177,7 @@ struct sonde_socket {
 	__u8 how;	/* enum sonde_socket_close, of a connection that has ended */
 	__u8 turn;	/* whose turn it is: a direction plus 1 */
 	__u64 captured; /* in this turn */
+	struct sonde_socket_chunks chunks[SONDE_SOCKET_DIRECTIONS];
 };
 
 /* A listening port: the hint to the role of what is connected there. */
@@ -179,5 +202,5 @@ SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_verdict) == 24, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_opened) == 96, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_bytes) == 48, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_closed) == 32, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_socket) == 40, "fits the option memory's share");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_socket) == 64, "fits the option memory's share");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_row) == 128, "multiple of a cache line");

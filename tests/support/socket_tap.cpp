@@ -72,6 +72,13 @@ Result<std::unique_ptr<SocketTap>> SocketTap::start(NodeFixture& node, const std
   return tap;
 }
 
+// The wish with what is to be skipped counted as the kernel counts.
+static std::uint64_t placed(std::uint64_t wish, std::uint32_t first)
+{
+  const bool skips = (wish >> 35U & 1U) != 0;
+  return skips ? wish >> 32U << 32U | (static_cast<std::uint32_t>(wish) + first) : wish;
+}
+
 void SocketTap::wish(sonde_socket_direction direction, std::uint64_t wish)
 {
   const std::scoped_lock lock(mutex_);
@@ -113,7 +120,7 @@ void SocketTap::on_record(void* data, std::size_t)
         programs_->verdicts.data())[opened.verdict % SONDE_SOCKET_VERDICTS];
     for (std::size_t i = 0; i < SONDE_SOCKET_DIRECTIONS; ++i)
       if (verdict.socket == opened.socket && wishes_[i])
-        verdict.wish[i] = *wishes_[i];
+        verdict.wish[i] = placed(*wishes_[i], opened.position[i]);
     break;
   }
   case SONDE_KIND_SOCKET_BYTES:

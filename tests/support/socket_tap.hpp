@@ -49,7 +49,7 @@ public:
   std::vector<TappedSocket> sockets_of(std::uint32_t tgid);
   sonde_socket_row counters() const;
 
-  // For every socket announced from now on, at once.
+  // For every socket announced from now on, at once. What it skips counts from the first byte.
   void wish(sonde_socket_direction direction, std::uint64_t wish);
 
 private:

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Chunked bodies of HTTP/1.x (RFC 9112, 7.1), followed where the bytes lie: only the lines of sizes
+ * are captured, however large calls and chunks are, and whether or not the agent keeps up. What does
+ * not read as a chunk ends the following: the agent decodes, this chooses what it gets to see. */
+#pragma once
+
+#define CHUNKS_MOST_DIGITS 7
+/* Of a head that is looked through, in pieces. */
+#define CHUNKS_HEAD_PIECES 64
+/* A first call that is shorter holds a whole message, unless it ends with a line. */
+#define CHUNKS_LONG_CALL 2048
+
+static __always_inline bool chunks__follow(const struct socket_order *call)
+{
+	return call->chunks.framing && call->chunks.framing != SONDE_CHUNKS_ENDED;
+}
+
+/* A byte of the line of a size; true where the line ends, or is none. */
+static __always_inline bool chunks__byte(struct sonde_socket_chunks *chunks, __u8 byte)
+{
+	__u8 digit = byte - '0';
+
+	if (byte == '\n') {
+		if (!chunks->digits)
+			return false;
+		chunks->digits = 0;
+		chunks->framing = chunks->left ? SONDE_CHUNKS_DATA : SONDE_CHUNKS_ENDED;
+		return true;
+	}
+	if (byte == '\r' || chunks->framing == SONDE_CHUNKS_EXTENSION)
+		return false;
+	if (digit > 9)
+		digit = (byte | 0x20) - 'a' < 6u ? (byte | 0x20) - 'a' + 10 : 0xff;
+	if (digit < 16 && chunks->digits < CHUNKS_MOST_DIGITS) {
+		chunks->left = chunks->left << 4 | digit;
+		chunks->digits++;
+		return false;
+	}
+	chunks->framing = chunks->digits && (byte == ';' || byte == ' ' || byte == '\t')
+				  ? SONDE_CHUNKS_EXTENSION
+				  : SONDE_CHUNKS_NONE;
+	return !chunks->framing;
+}
+
+/* Global, as the next one: verified once, with unknown contents. */
+__noinline int chunks_line(struct sonde_socket_chunks *chunks, struct socket_piece *piece)
+{
+	if (!chunks || !piece)
+		return 0;
+	for (__u32 i = 0; i < SOCKET_PIECE; i++) {
+		if (i >= piece->length)
+			break;
+		piece->used = i + 1;
+		if (chunks__byte(chunks, piece->bytes[i]))
+			break;
+	}
+	return 0;
+}
+
+#define CHUNKS_HEAD_END 0x0d0a0d0au
+
+/* Adds the bytes of a piece to `used` up to the head's end; whether it says that the body is
+ * chunked. */
+__noinline int chunks_head(struct socket_piece *piece)
+{
+	int chunked = 0;
+
+	if (!piece)
+		return 0;
+	for (__u32 i = 0; i < SOCKET_PIECE; i++) {
+		__u8 byte = piece->bytes[i];
+
+		if (i >= piece->length)
+			break;
+		/* "chunked" in any case, and the end of its line. */
+		if (byte == '\r' &&
+		    (piece->last << 8 | 0x2020202020202020) == 0x6368756e6b656420)
+			chunked = 1;
+		piece->last = piece->last << 8 | byte;
+		piece->used++;
+		if ((__u32)piece->last == CHUNKS_HEAD_END)
+			break;
+	}
+	return chunked;
+}
+
+/* A record of the line that was read, which covers the data behind it too. */
+static __always_inline void chunks__emit(struct socket_call *call)
+{
+	struct sonde_socket_bytes *to =
+		socket__reserve(SONDE_KIND_SOCKET_BYTES, sizeof(*to) + SOCKET_PIECE);
+	__u32 covered = call->piece.used;
+
+	if (!to)
+		return;
+	if (call->chunks.framing == SONDE_CHUNKS_DATA)
+		covered += call->chunks.left < call->left - covered ? call->chunks.left
+								    : call->left - covered;
+	call__describe(&call->order, to, covered, call->piece.used);
+	__builtin_memcpy(to + 1, call->piece.bytes, SOCKET_PIECE);
+	socket__submit(to);
+}
+
+/* Reads the next piece of the current run. */
+static __always_inline bool chunks__read(struct socket_call *call)
+{
+	__u64 length = call->run < call->left ? call->run : call->left;
+
+	if (length > SOCKET_PIECE)
+		length = SOCKET_PIECE;
+	barrier_var(length);
+	call->piece.length = length;
+	return length <= SOCKET_PIECE &&
+	       !bpf_probe_read_user(call->piece.bytes, length, (void *)call->base);
+}
+
+/* One step within a followed body: data passed by, or the line of a size. */
+static __always_inline long chunks__step(struct socket_call *call)
+{
+	struct sonde_socket_chunks *chunks = &call->chunks;
+	__u64 length = call->run < call->left ? call->run : call->left;
+
+	if (chunks->framing == SONDE_CHUNKS_DATA) {
+		length = length < chunks->left ? length : chunks->left;
+		chunks->left -= length;
+		if (!chunks->left)
+			chunks->framing = SONDE_CHUNKS_SIZE;
+		call__advance(call, length);
+		return 0;
+	}
+	if (!chunks__read(call)) {
+		chunks->framing = SONDE_CHUNKS_NONE;
+		call->flags |= SONDE_SOCKET_UNREADABLE;
+		call__cover(&call->order, call->left);
+		return 1;
+	}
+	chunks_line(&call->order.chunks, &call->piece);
+	if (chunks->framing == SONDE_CHUNKS_NONE) {
+		call->head = call->most;
+		return 0;
+	}
+	chunks__emit(call);
+	call__advance(call, call->piece.used);
+	/* Trailers, and what may follow them. */
+	if (chunks->framing == SONDE_CHUNKS_ENDED)
+		call->head = call->most;
+	return 0;
+}
+
+/* The call is at its end, or had more chunks than a program may look at. */
+static __always_inline void chunks__leave(struct socket_call *call)
+{
+	if (!call->left || !chunks__follow(&call->order))
+		return;
+	call__cover(&call->order, call->left);
+	call->chunks.framing = SONDE_CHUNKS_NONE;
+}
+
+static long chunks__head_step(__u32 index, struct socket_call *call)
+{
+	__u64 vector[2];
+	__u32 before = call->piece.used;
+
+	if (!call->left)
+		return 1;
+	if (!call->run) {
+		if (!call->iovs || bpf_probe_read_user(vector, sizeof(vector), (void *)call->iov))
+			return 1;
+		call->base = vector[0];
+		call->run = vector[1];
+		call->iov += sizeof(vector);
+		call->iovs--;
+		return 0;
+	}
+	/* A message begins with HTTP or a method. */
+	if (!chunks__read(call) || (!before && (__u8)(call->piece.bytes[0] - 'A') > 'Z' - 'A'))
+		return 1;
+	if (chunks_head(&call->piece))
+		call->chunks.framing = SONDE_CHUNKS_SIZE;
+	if ((__u32)call->piece.last == CHUNKS_HEAD_END)
+		return 1;
+	call__advance(call, call->piece.length);
+	return 0;
+}
+
+/* Looks through the head at the beginning of a call. Where it announces a chunked body, it is
+ * captured in whole and the body is followed. */
+static __always_inline void chunks__look(struct socket_call *call)
+{
+	__u64 base = call->base, run = call->run, iov = call->iov, iovs = call->iovs;
+	__u32 left = call->left, position = call->position;
+
+	call->piece.used = 0;
+	call->piece.last = 0;
+	bpf_loop(CHUNKS_HEAD_PIECES, chunks__head_step, call, 0);
+	call->base = base;
+	call->run = run;
+	call->iov = iov;
+	call->iovs = iovs;
+	call->left = left;
+	call->position = position;
+	if ((__u32)call->piece.last == CHUNKS_HEAD_END && call->chunks.framing)
+		call->head = call->piece.used;
+	else
+		call->chunks.framing = SONDE_CHUNKS_NONE;
+}
+
+/* Whether more of the message may come than `call` captures. */
+static __always_inline bool chunks__worth_a_look(struct socket_call *call)
+{
+	__u16 end;
+
+	if (call->left > call->head || call->left >= CHUNKS_LONG_CALL || !call->run)
+		return true;
+	return !bpf_probe_read_user(&end, sizeof(end), (void *)(call->base + call->left - 2)) &&
+	       end == bpf_htons(0x0d0a);
+}
+
+/* Of a body that the agent follows: `ahead` is the way to the end of a chunk's data. */
+static __always_inline void chunks__join(struct socket_order *call, __u32 ahead)
+{
+	call->chunks.framing = ahead ? SONDE_CHUNKS_DATA : SONDE_CHUNKS_SIZE;
+	call->chunks.left = ahead;
+}
+
+/* Takes up what was kept at the end of the call before this one. */
+static __always_inline void chunks__resume(struct socket_order *call,
+					   const struct sonde_socket_chunks *kept)
+{
+	if (kept->framing && kept->position == call->position)
+		call->chunks = *kept;
+}
+
+/* What is followed is not captured by limits. */
+static __always_inline void chunks__begin(struct socket_call *call)
+{
+	call->head = call->pass = 0;
+	if (call->chunks.framing == SONDE_CHUNKS_DATA)
+		call__cover(&call->order, call->chunks.left < call->left ? call->chunks.left : call->left);
+}
+
+static __always_inline void chunks__keep(const struct socket_order *call,
+					 struct sonde_socket_chunks *kept, __u32 end)
+{
+	if (!call->chunks.framing && !kept->framing)
+		return;
+	*kept = call->chunks;
+	kept->position = end;
+}

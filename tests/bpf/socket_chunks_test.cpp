@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Chunked bodies that the tap follows: lines of sizes are captured wherever they lie, data is not.
+#include <algorithm>
+
+#include "tests/bpf/socket_wishes.hpp"
+
+namespace sonde::tap_tests {
+namespace {
+
+constexpr std::string_view kHead =
+    "HTTP/1.1 200 OK\r\nServer: one/1.0\r\ntransfer-encoding: Chunked\r\nX-Last: 1\r\n\r\n";
+
+// A limit that no call below stays within.
+constexpr auto kChunks = sonde_socket_wish(std::uint32_t{SONDE_SOCKET_HEAD} |
+                                               SONDE_SOCKET_PER_TURN | SONDE_SOCKET_CHUNKS,
+                                           64,
+                                           0,
+                                           false,
+                                           0);
+
+// A message, and the same with zeros where nothing is to be captured.
+struct Body {
+  std::string text{kHead};
+  std::string seen{kHead};
+
+  void chunk(std::size_t size, std::string_view extension = {})
+  {
+    const auto line = fmt::format("{:x}{}\r\n", size, extension);
+    text += line + std::string(size, 'd') + "\r\n";
+    seen += line + std::string(size, '\0') + "\r\n";
+  }
+  void end(std::string_view trailers = {})
+  {
+    text += fmt::format("0\r\n{}\r\n", trailers);
+    seen += fmt::format("0\r\n{}\r\n", trailers);
+  }
+};
+
+Body large_body(std::size_t chunks)
+{
+  Body body;
+  for (std::size_t i = 0; i < chunks; ++i)
+    body.chunk(1 + i * 7919 % 30'000, i % 5 == 0 ? "; name=\"value\"" : "");
+  body.end("Etag: none\r\n");
+  return body;
+}
+
+// The text in calls of random sizes, of which the first has the whole head.
+std::vector<std::string> cut(const std::string& text, unsigned seed, std::size_t most)
+{
+  std::mt19937 random(seed);
+  std::vector<std::string> calls;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto size = calls.empty() ? kHead.size() : 1 + random() % most;
+    calls.push_back(text.substr(at, size));
+    at += calls.back().size();
+  }
+  return calls;
+}
+
+class SocketChunks : public SocketWishes {
+protected:
+  void expect_followed(const Body& body, const std::vector<std::string>& calls)
+  {
+    const auto stream = sent(kChunks, calls);
+    EXPECT_EQ(stream.covered, 1 + body.text.size());
+    ASSERT_EQ(stream.bytes.size(), 1 + body.seen.size());
+    const auto seen = stream.bytes.substr(1);
+    const auto at =
+        static_cast<std::size_t>(std::ranges::mismatch(seen, body.seen).in1 - seen.begin());
+    EXPECT_EQ(at, seen.size()) << "differs from byte " << at << " on";
+  }
+};
+
+TEST_P(SocketChunks, OfALargeCallWithManyOnlyTheLinesOfSizesAreCaptured)
+{
+  const auto body = large_body(60);
+  ASSERT_GT(body.text.size(), std::size_t{SONDE_SOCKET_MAX_CALL});
+  expect_followed(body, {body.text});
+}
+
+TEST_P(SocketChunks, LinesOfSizesAreFoundHoweverCallsCutThem)
+{
+  const auto body = large_body(20);
+  for (const unsigned seed : {1U, 2U, 3U})
+    expect_followed(body, cut(body.text, seed, seed == 1 ? 7000 : 60'000));
+  Body small;
+  for (std::size_t size = 1; size < 40; ++size)
+    small.chunk(100 + size);
+  small.end();
+  expect_followed(small, cut(small.text, 4, 5));
+}
+
+TEST_P(SocketChunks, ABodyWhoseHeadWasNotSeenIsFollowedFromTheEndOfAChunk)
+{
+  Body body;
+  body.text = body.seen = {};
+  body.chunk(40'000);
+  body.chunk(300'000);
+  body.chunk(20);
+  body.end();
+  // What comes before that end is not wanted at all.
+  const auto data_end = body.text.find("\r\n", 10);
+  const auto wish = sonde_socket_wish(std::uint32_t{SONDE_SOCKET_FULL} | SONDE_SOCKET_CHUNKS,
+                                      0,
+                                      0,
+                                      true,
+                                      static_cast<std::uint32_t>(1 + data_end));
+  const auto stream = sent(wish, {body.text.substr(0, 10'000), body.text.substr(10'000)});
+  ASSERT_EQ(stream.bytes.size(), 1 + body.seen.size());
+  EXPECT_TRUE(stream.bytes.substr(1 + data_end) == body.seen.substr(data_end));
+  EXPECT_EQ(stream.captured, 1 + std::ranges::count_if(body.seen.substr(data_end), [](char c) {
+                               return c != '\0';
+                             }));
+}
+
+TEST_P(SocketChunks, WhatDoesNotReadAsAChunkIsCapturedByTheWish)
+{
+  Body body;
+  body.chunk(5'000);
+  const auto good = body.seen.size();
+  body.text += "this is none\r\n" + std::string(1'000, 'x');
+  const auto stream = sent(kChunks, {body.text});
+  EXPECT_EQ(stream.covered, 1 + body.text.size());
+  EXPECT_EQ(stream.bytes.substr(1, good), body.seen);
+  const auto rest = stream.bytes.substr(1 + good);
+  EXPECT_EQ(rest.substr(0, 14), "this is none\r\n");
+  EXPECT_LE(std::ranges::count(rest, 'x'), 500);
+}
+
+TEST_P(SocketChunks, AHeadWithALengthIsCapturedByTheWish)
+{
+  const std::string text =
+      "HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n10\r\n" + std::string(89'996, 'y');
+  const auto stream = sent(kChunks, {text});
+  EXPECT_EQ(stream.covered, 1 + text.size());
+  EXPECT_EQ(stream.captured, 1U + SONDE_SOCKET_TURN_LIMIT);
+}
+
+INSTANTIATE_TEST_SUITE_P(Calls, SocketChunks, kCases, case_name);
+
+}  // namespace
+}  // namespace sonde::tap_tests

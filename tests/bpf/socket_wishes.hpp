@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// A socket whose wish is known and that is written in known calls.
+#pragma once
+
+#include "tests/bpf/socket_fixture.hpp"
+
+namespace sonde::tap_tests {
+
+class SocketWishes : public SocketRecords {
+protected:
+  // What a socket that is announced first and then sends these calls gives.
+  testing::TappedStream sent(std::uint64_t wish, const std::vector<std::string>& calls)
+  {
+    tap_->wish(SONDE_SOCKET_SENT, wish);
+    const auto call = GetParam().call;
+    const auto sockets = run([&] {
+      const auto pair = connect_pair(AF_INET, 0);
+      std::thread reader([&] { receive_all(Call::kSendRecv, pair.server, 5); });
+      // Its announcement must have been read before the next call asks for the verdict.
+      if (::write(pair.client, "x", 1) != 1)
+        _exit(8);
+      ::usleep(100'000);
+      for (auto bytes : calls) {
+        const auto n = transfer(call, pair.client, bytes.data(), bytes.size(), true);
+        if (n != static_cast<ssize_t>(bytes.size()))
+          _exit(9);
+      }
+      ::shutdown(pair.client, SHUT_WR);
+      reader.join();
+    });
+    for (const auto& socket : sockets)
+      if (socket.opened.role == SONDE_SOCKET_ROLE_CLIENT)
+        return socket.stream[SONDE_SOCKET_SENT];
+    return {};
+  }
+
+  testing::TappedStream sent_pattern(std::uint64_t wish, const std::vector<std::size_t>& sizes)
+  {
+    std::vector<std::string> calls;
+    std::size_t at = 1;
+    for (const auto size : sizes) {
+      auto& bytes = calls.emplace_back(size, '\0');
+      for (auto& byte : bytes)
+        byte = pattern(at++);
+    }
+    return sent(wish, calls);
+  }
+};
+
+}  // namespace sonde::tap_tests
