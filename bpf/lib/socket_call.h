@@ -47,6 +47,7 @@ struct socket_call {
 	__u64 run;  /* its length */
 	__u64 iov;  /* the next struct iovec */
 	__u64 iovs; /* how many are left */
+	bool filled; /* the buffer of a receive is full, or less was sent than was to be */
 	struct socket_piece piece;
 };
 
@@ -245,6 +246,7 @@ static __always_inline bool call__locate(struct socket_call *call, struct task_s
 	case NR_RECVFROM:
 		call->base = second;
 		call->run = call->left;
+		call->filled = (third == call->left) == call->direction;
 		return true;
 	case NR_READV:
 	case NR_WRITEV:

@@ -156,6 +156,21 @@ static __always_inline void chunks__leave(struct socket_call *call)
 	call->chunks.framing = SONDE_CHUNKS_NONE;
 }
 
+/* A message with a body begins with HTTP or a method, but with none of these. */
+static __always_inline bool chunks__may_begin(const struct socket_piece *piece)
+{
+	const __u8 *at = piece->bytes;
+
+	if ((__u8)(at[0] - 'A') > 'Z' - 'A')
+		return false;
+	if (at[0] == 'G')
+		return at[1] != 'E' || at[2] != 'T';
+	if (at[0] != 'H')
+		return true;
+	/* HEAD; HTTP/1.x 204, 304 */
+	return at[1] != 'E' && !(at[10] == '0' && at[11] == '4' && (at[9] == '2' || at[9] == '3'));
+}
+
 static long chunks__head_step(__u32 index, struct socket_call *call)
 {
 	__u64 vector[2];
@@ -172,8 +187,7 @@ static long chunks__head_step(__u32 index, struct socket_call *call)
 		call->iovs--;
 		return 0;
 	}
-	/* A message begins with HTTP or a method. */
-	if (!chunks__read(call) || (!before && (__u8)(call->piece.bytes[0] - 'A') > 'Z' - 'A'))
+	if (!chunks__read(call) || (!before && !chunks__may_begin(&call->piece)))
 		return 1;
 	if (chunks_head(&call->piece))
 		call->chunks.framing = SONDE_CHUNKS_SIZE;
@@ -210,7 +224,7 @@ static __always_inline bool chunks__worth_a_look(struct socket_call *call)
 {
 	__u16 end;
 
-	if (call->left > call->head || call->left >= CHUNKS_LONG_CALL || !call->run)
+	if (call->left > call->head || call->left >= CHUNKS_LONG_CALL || call->filled || !call->run)
 		return true;
 	return !bpf_probe_read_user(&end, sizeof(end), (void *)(call->base + call->left - 2)) &&
 	       end == bpf_htons(0x0d0a);
