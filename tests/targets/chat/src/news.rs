@@ -58,7 +58,7 @@ impl News {
 
     pub async fn tell(&self, room: i32, body: String) -> Result<(), Failure> {
         let subject = Subject::from(format!("chat.rooms.{room}"));
-        if body.len() % 2 == 0 {
+        if body.len().is_multiple_of(2) {
             self.truth.message("published", &subject, body.len());
             return Ok(self.client.publish(subject, Bytes::from(body)).await?);
         }
