@@ -37,7 +37,7 @@ var mixes = map[string][]weighted{
 		{6, audio("GET")}, {1, audio("HEAD")}, {3, live}, {2, events}, {2, playlist}, {4, segment}, {2, uploadTrack},
 		{1, fixed("GET", "/health")}, {1, unknown},
 	},
-	// Chunks beyond what the agent promises to follow.
+	// A megabyte in chunks, both ways.
 	"stream_long": {{2, longLive}, {1, longUpload}, {2, fixed("GET", "/health")}},
 	"chat": {
 		{2, fixed("GET", "/rooms")}, {4, room("GET", "/messages")}, {3, post}, {1, removeMessage}, {2, room("GET", "/topic")},
