@@ -153,8 +153,31 @@ static __always_inline void report(struct sonde_socket *socket, struct socket_or
 		chunks__keep(order, kept, end);
 }
 
+/* The two programs of each length are attached: what the first one missed while another was
+ * preempted under it (lib/twice.h) the second one sees. */
+const volatile bool attached_twice = false;
+
+/* True when the call is this program's to report. */
+static __always_inline bool is_mine(struct sonde_socket *socket, int direction, const bool again)
+{
+	__u32 *done = &socket->done[direction & 1], task;
+
+	if (!attached_twice)
+		return true;
+	task = bpf_get_current_pid_tgid();
+	if (!again) {
+		*done = task;
+		return true;
+	}
+	if (*done != task)
+		return true;
+	*done = 0;
+	return false;
+}
+
 /* `bytes` have been sent or received by the running task. */
-static __always_inline int passed(struct sock *sk, int bytes, int flags, const int direction)
+static __always_inline int passed(struct sock *sk, int bytes, int flags, const int direction,
+				  const bool again)
 {
 	struct socket_order call = {.direction = direction, .flags = SONDE_SOCKET_STARTS_CALL};
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -168,7 +191,8 @@ static __always_inline int passed(struct sock *sk, int bytes, int flags, const i
 	if (transport < 0 || bytes < 0 || (flags & SONDE_MSG_PEEK) ||
 	    (bytes == 0 && direction == SONDE_SOCKET_SENT) || (task->flags & SONDE_PF_KTHREAD))
 		return 0;
-	SOCKET_COUNT(calls[direction]);
+	if (!again)
+		SOCKET_COUNT(calls[direction]);
 	call.tgid = task->tgid;
 	call.slot = service__slot(call.tgid);
 	if (call.slot == SONDE_SLOT_AGENT)
@@ -178,6 +202,10 @@ static __always_inline int passed(struct sock *sk, int bytes, int flags, const i
 		SOCKET_COUNT(no_storage);
 		return 0;
 	}
+	if (!is_mine(socket, direction, again))
+		return 0;
+	if (again)
+		SOCKET_COUNT(calls[direction]);
 	if (!socket->id)
 		role = socket__role(sk, transport);
 	tp = transport == SONDE_SOCKET_TCP ? bpf_skc_to_tcp_sock(sk) : NULL;
@@ -287,13 +315,25 @@ static __always_inline int changed(struct sock *sk, int from, int to)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(socket_sent, struct sock *sk, int ret, int flags)
 {
-	return passed(sk, ret, flags, SONDE_SOCKET_SENT);
+	return passed(sk, ret, flags, SONDE_SOCKET_SENT, false);
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(socket_sent_again, struct sock *sk, int ret, int flags)
+{
+	return passed(sk, ret, flags, SONDE_SOCKET_SENT, true);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(socket_received, struct sock *sk, int ret, int flags)
 {
-	return passed(sk, ret, flags, SONDE_SOCKET_RECEIVED);
+	return passed(sk, ret, flags, SONDE_SOCKET_RECEIVED, false);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(socket_received_again, struct sock *sk, int ret, int flags)
+{
+	return passed(sk, ret, flags, SONDE_SOCKET_RECEIVED, true);
 }
 
 /* Twice: a soft interrupt that closes a socket while a task's change is looked at passes the first
@@ -368,7 +408,7 @@ static __always_inline int returned(__u64 *ctx, struct sock *sk, const int direc
 	if (direction == SONDE_SOCKET_RECEIVED)
 		bpf_get_func_arg(ctx, flags_are_fifth ? 4 : 3, &flags);
 	bpf_get_func_ret(ctx, &bytes);
-	return passed(sk, (int)bytes, flags, direction);
+	return passed(sk, (int)bytes, flags, direction, false);
 }
 
 SEC("fexit/tcp_sendmsg")
@@ -405,5 +445,5 @@ SEC("fexit/unix_stream_recvmsg")
 int BPF_PROG(socket_unix_received, struct socket *socket, struct msghdr *msg, size_t size,
 	     int flags, int ret)
 {
-	return passed(socket->sk, ret, flags, SONDE_SOCKET_RECEIVED);
+	return passed(socket->sk, ret, flags, SONDE_SOCKET_RECEIVED, false);
 }

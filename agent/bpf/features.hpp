@@ -30,6 +30,9 @@ public:
   bool has_function(std::string_view name) const { return function_arguments(name) >= 0; }
   // Number of arguments of a kernel function; -1 without it.
   int function_arguments(std::string_view name) const;
+  // Programs on tracepoints may be preempted (bpf/lib/twice.h): 7.0 runs them under SRCU, whose fast
+  // kind came shortly before.
+  bool preempts_programs() const { return has_function("init_srcu_struct_fast"); }
   // Loading fentry/fexit was tried on a function that every kernel has.
   bool has_fentry() const;
 

@@ -58,8 +58,7 @@ Result<Choice> choose(const Settings& settings, const bpf::Features& kernel)
   choice.from_issue = SONDE_TRY(choose_from_issue(settings.text("block_io.source"), kernel));
   // The guard came with 6.1 or 6.2 and in stable trees; this helper came with 6.2.
   choice.alone = kernel.has_function("bpf_cgrp_storage_get");
-  // 7.0 runs tracepoints under SRCU, whose fast kind came shortly before.
-  choice.preempted = kernel.has_function("init_srcu_struct_fast");
+  choice.preempted = kernel.preempts_programs();
   // Before 6.11 the flags are not in the types, and 5.10 to 6.10 have the same values.
   const auto io_stat = enumerator(kernel.types(), "__RQF_IO_STAT");
   const auto flush_sequence = enumerator(kernel.types(), "__RQF_FLUSH_SEQ");

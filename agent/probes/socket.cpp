@@ -34,9 +34,10 @@ constexpr Setting kSettings[] = {
     {"socket.source",
      SettingKind::kText,
      "auto",
-     "how sends and receives are seen: tracepoints (of their lengths, 6.3 and newer), functions "
-     "(ends of the protocols' own, kernels with fentry), or auto",
-     "auto tracepoints functions"},
+     "how sends and receives are seen: tracepoints (of their lengths, 6.3 and newer), twice (the "
+     "same with two programs each, for kernels from 7.0 on that may preempt one), functions (ends "
+     "of the protocols' own, kernels with fentry), or auto",
+     "auto tracepoints twice functions"},
     {"socket.ring-bytes",
      SettingKind::kInteger,
      "0",

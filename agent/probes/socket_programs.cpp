@@ -9,7 +9,15 @@ namespace sonde::socket {
 
 std::string_view describe(Source source)
 {
-  return source == Source::kTracepoints ? "tracepoints" : "functions";
+  switch (source) {
+  case Source::kTracepoints:
+    return "tracepoints";
+  case Source::kTwice:
+    return "tracepoints with two programs each";
+  case Source::kFunctions:
+    break;
+  }
+  return "functions";
 }
 
 Result<Source> choose_source(const std::string& wanted)
@@ -21,8 +29,9 @@ Result<Source> choose_source(const std::string& wanted)
                 "programs: requests are not seen");
   const bool tracepoints =
       kernel.has_tracepoint("sock_send_length") && kernel.has_tracepoint("sock_recv_length");
-  if (wanted == "tracepoints" || (wanted == "auto" && tracepoints))
-    return tracepoints ? Result<Source>(Source::kTracepoints)
+  const bool twice = wanted == "twice" || (wanted == "auto" && kernel.preempts_programs());
+  if (wanted == "tracepoints" || wanted == "twice" || (wanted == "auto" && tracepoints))
+    return tracepoints ? Result<Source>(twice ? Source::kTwice : Source::kTracepoints)
                        : fail("this kernel has no tracepoint sock_send_length (6.3)");
   if (!kernel.has_fentry())
     return fail(tracepoints ? "this kernel refuses fentry programs"
@@ -40,6 +49,10 @@ void choose_programs(socket_bpf& object, Source source)
   const auto& programs = object.progs;
   bpf_program__set_autoload(programs.socket_sent, !functions);
   bpf_program__set_autoload(programs.socket_received, !functions);
+  const bool twice = source == Source::kTwice;
+  bpf_program__set_autoload(programs.socket_sent_again, twice);
+  bpf_program__set_autoload(programs.socket_received_again, twice);
+  object.rodata->attached_twice = twice;
   bpf_program__set_autoload(programs.socket_tcp_sent, functions);
   bpf_program__set_autoload(programs.socket_tcp_received, functions);
   object.rodata->flags_are_fifth = nonblock;

@@ -11,11 +11,11 @@ struct socket_bpf;
 
 namespace sonde::socket {
 
-enum class Source : std::uint8_t { kTracepoints, kFunctions };
+enum class Source : std::uint8_t { kTracepoints, kTwice, kFunctions };
 
 std::string_view describe(Source source);
 
-// `wanted`: auto, tracepoints or functions.
+// `wanted`: auto, tracepoints, twice (tracepoints with two programs each) or functions.
 Result<Source> choose_source(const std::string& wanted);
 
 void choose_programs(socket_bpf& object, Source source);

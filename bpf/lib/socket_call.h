@@ -78,10 +78,10 @@ static __always_inline void call__cover(struct socket_order *call, __u32 covered
 	socket__submit(to);
 }
 
-/* A record with `length` bytes, at most `room`, a constant: a ring reserves constant sizes only.
- * Bytes that cannot be read (the page went away) are covered, not captured. */
-static __always_inline void call__copy(struct socket_call *call, __u32 covered, __u64 length,
-				       const __u32 room)
+/* A record with `length` bytes from `base`, at most `room`, a constant: a ring reserves constant
+ * sizes only. Bytes that cannot be read (the page went away) are covered, not captured. */
+static __always_inline void call__copy(struct socket_order *call, __u64 base, __u32 covered,
+				       __u64 length, const __u32 room)
 {
 	struct sonde_socket_bytes *to =
 		socket__reserve(SONDE_KIND_SOCKET_BYTES, sizeof(*to) + room);
@@ -92,8 +92,8 @@ static __always_inline void call__copy(struct socket_call *call, __u32 covered, 
 	barrier_var(length);
 	if (length > room)
 		length = room;
-	call__describe(&call->order, to, covered, length);
-	if (bpf_probe_read_user(to + 1, length, (void *)call->base)) {
+	call__describe(call, to, covered, length);
+	if (bpf_probe_read_user(to + 1, length, (void *)base)) {
 		to->captured = 0;
 		to->flags |= SONDE_SOCKET_UNREADABLE;
 		SOCKET_COUNT(faults);
@@ -101,20 +101,24 @@ static __always_inline void call__copy(struct socket_call *call, __u32 covered, 
 	socket__submit(to);
 }
 
-static __always_inline void call__emit(struct socket_call *call, __u32 covered, __u64 length)
+/* Global, as others below: verified once, and not in every state of its caller. */
+__noinline int socket_capture(struct socket_order *call, __u64 base, __u32 covered, __u32 length)
 {
+	if (!call)
+		return 0;
 	if (length <= 80)
-		call__copy(call, covered, length, 80);
+		call__copy(call, base, covered, length, 80);
 	else if (length <= 464)
-		call__copy(call, covered, length, 464);
+		call__copy(call, base, covered, length, 464);
 	else if (length <= 2000)
-		call__copy(call, covered, length, 2000);
+		call__copy(call, base, covered, length, 2000);
 	else if (length <= 4096)
-		call__copy(call, covered, length, 4096);
+		call__copy(call, base, covered, length, 4096);
 	else if (length <= 8192)
-		call__copy(call, covered, length, 8192);
+		call__copy(call, base, covered, length, 8192);
 	else
-		call__copy(call, covered, length, SONDE_SOCKET_MAX_CHUNK);
+		call__copy(call, base, covered, length, SONDE_SOCKET_MAX_CHUNK);
+	return 0;
 }
 
 static __always_inline void call__advance(struct socket_call *call, __u64 bytes)
@@ -131,7 +135,7 @@ static __always_inline void call__advance(struct socket_call *call, __u64 bytes)
 static long call__step(__u32 index, struct socket_call *call)
 {
 	__u64 length, vector[2];
-	__u32 covered;
+	__u32 covered, ended;
 
 	if (!call->left)
 		return 1;
@@ -154,8 +158,12 @@ static long call__step(__u32 index, struct socket_call *call)
 		call__advance(call, length);
 		return 0;
 	}
-	if (!call->head && chunks__follow(&call->order))
-		return chunks__step(call);
+	if (!call->head && chunks__follow(&call->order)) {
+		ended = socket_follow(call);
+		/* Which the compiler knows to be 0 or 1, and the verifier does not. */
+		barrier_var(ended);
+		return ended & 1;
+	}
 	if (!call->head) {
 		/* The rest, or what lies before the tail, is covered by a record of its own. */
 		covered = call->tail && call->left > call->tail ? call->left - call->tail
@@ -176,7 +184,7 @@ static long call__step(__u32 index, struct socket_call *call)
 	length = length < SONDE_SOCKET_MAX_CHUNK ? length : SONDE_SOCKET_MAX_CHUNK;
 	call->head -= length;
 	covered = call->head || call->tail || chunks__follow(&call->order) ? length : call->left;
-	call__emit(call, covered, length);
+	socket_capture(&call->order, call->base, covered, length);
 	if (covered != length)
 		return 1;
 	call__advance(call, length);

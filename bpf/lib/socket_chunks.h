@@ -42,8 +42,7 @@ static __always_inline bool chunks__byte(struct sonde_socket_chunks *chunks, __u
 	return !chunks->framing;
 }
 
-/* Global, as the next one: verified once, with unknown contents. */
-__noinline int chunks_line(struct sonde_socket_chunks *chunks, struct socket_piece *piece)
+__noinline int socket_line(struct sonde_socket_chunks *chunks, struct socket_piece *piece)
 {
 	if (!chunks || !piece)
 		return 0;
@@ -61,7 +60,7 @@ __noinline int chunks_line(struct sonde_socket_chunks *chunks, struct socket_pie
 
 /* Adds the bytes of a piece to `used` up to the head's end; whether it says that the body is
  * chunked. */
-__noinline int chunks_head(struct socket_piece *piece)
+__noinline int socket_head(struct socket_piece *piece)
 {
 	int chunked = 0;
 
@@ -114,12 +113,16 @@ static __always_inline bool chunks__read(struct socket_call *call)
 	       !bpf_probe_read_user(call->piece.bytes, length, (void *)call->base);
 }
 
-/* One step within a followed body: data passed by, or the line of a size. */
-static __always_inline long chunks__step(struct socket_call *call)
+/* One step within a followed body: data passed by, or the line of a size; 1 at the end. */
+__noinline int socket_follow(struct socket_call *call)
 {
-	struct sonde_socket_chunks *chunks = &call->chunks;
-	__u64 length = call->run < call->left ? call->run : call->left;
+	struct sonde_socket_chunks *chunks;
+	__u64 length;
 
+	if (!call)
+		return 1;
+	chunks = &call->chunks;
+	length = call->run < call->left ? call->run : call->left;
 	if (chunks->framing == SONDE_CHUNKS_DATA) {
 		length = length < chunks->left ? length : chunks->left;
 		chunks->left -= length;
@@ -134,7 +137,7 @@ static __always_inline long chunks__step(struct socket_call *call)
 		call__cover(&call->order, call->left);
 		return 1;
 	}
-	chunks_line(&call->order.chunks, &call->piece);
+	socket_line(&call->order.chunks, &call->piece);
 	if (chunks->framing == SONDE_CHUNKS_NONE) {
 		call->head = call->most;
 		return 0;
@@ -189,7 +192,7 @@ static long chunks__head_step(__u32 index, struct socket_call *call)
 	}
 	if (!chunks__read(call) || (!before && !chunks__may_begin(&call->piece)))
 		return 1;
-	if (chunks_head(&call->piece))
+	if (socket_head(&call->piece))
 		call->chunks.framing = SONDE_CHUNKS_SIZE;
 	if ((__u32)call->piece.last == CHUNKS_HEAD_END)
 		return 1;

@@ -178,6 +178,7 @@ struct sonde_socket {
 	__u8 turn;	/* whose turn it is: a direction plus 1 */
 	__u64 captured; /* in this turn */
 	struct sonde_socket_chunks chunks[SONDE_SOCKET_DIRECTIONS];
+	__u32 done[SONDE_SOCKET_DIRECTIONS]; /* the task whose call the first program reported */
 };
 
 /* A listening port: the hint to the role of what is connected there. */
@@ -202,5 +203,5 @@ SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_verdict) == 24, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_opened) == 96, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_bytes) == 48, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_closed) == 32, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_socket) == 64, "fits the option memory's share");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_socket) == 72, "fits the option memory's share");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_socket_row) == 128, "multiple of a cache line");

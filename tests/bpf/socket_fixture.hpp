@@ -232,12 +232,15 @@ inline const auto kAllCases = ::testing::Values(Case{"tracepoints", Call::kReadW
                                                 Case{"tracepoints", Call::kSendRecv},
                                                 Case{"tracepoints", Call::kVectors},
                                                 Case{"tracepoints", Call::kMessages},
+                                                Case{"twice", Call::kReadWrite},
+                                                Case{"twice", Call::kMessages},
                                                 Case{"functions", Call::kReadWrite},
                                                 Case{"functions", Call::kSendRecv},
                                                 Case{"functions", Call::kVectors},
                                                 Case{"functions", Call::kMessages});
 inline const auto kCases = ::testing::Values(Case{"tracepoints", Call::kReadWrite},
                                              Case{"tracepoints", Call::kMessages},
+                                             Case{"twice", Call::kSendRecv},
                                              Case{"functions", Call::kVectors});
 
 inline std::string case_name(const ::testing::TestParamInfo<Case>& chosen)

@@ -352,7 +352,7 @@ TEST_P(Socket, ConnectionsOlderThanTheTapAreCountedFromTheirNextRequestOn)
 
 INSTANTIATE_TEST_SUITE_P(Sources,
                          Socket,
-                         ::testing::Values("tracepoints", "functions"),
+                         ::testing::Values("tracepoints", "twice", "functions"),
                          [](const auto& chosen) { return std::string(chosen.param); });
 
 }  // namespace

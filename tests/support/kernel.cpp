@@ -21,7 +21,7 @@ std::string why_no_tap(std::string_view source)
   utsname name{};
   if (::uname(&name) == 0 && std::atoi(name.release) >= 7 && !cpu_has_cmpxchg16b())
     return "this kernel gives a socket no storage on a CPU without cmpxchg16b (7.0)";
-  if (source == "tracepoints")
+  if (source == "tracepoints" || source == "twice")
     return kernel.has_tracepoint("sock_send_length")
                ? ""
                : "this kernel has no tracepoint sock_send_length (6.3)";
