@@ -73,8 +73,8 @@ SONDE_CONSTEXPR __u64 sonde_socket_wish(__u32 mode, __u32 limit, __u32 tail, boo
 /* Of a socket of which nothing is known yet. */
 SONDE_CONSTEXPR __u64 sonde_socket_first_wish(void)
 {
-	return sonde_socket_wish(SONDE_SOCKET_HEAD_AND_TAIL, SONDE_SOCKET_HEAD_LIMIT,
-				 SONDE_SOCKET_HEAD_TAIL, false, 0);
+	return sonde_socket_wish((__u32)SONDE_SOCKET_HEAD_AND_TAIL | SONDE_SOCKET_CHUNKS,
+				 SONDE_SOCKET_HEAD_LIMIT, SONDE_SOCKET_HEAD_TAIL, false, 0);
 }
 
 /* An entry of the array of verdicts; a socket keeps its index. The kernel claims a free entry for a

@@ -147,6 +147,22 @@ TEST(Http1Decoder, AResponseIsExpectedWhileARequestIsOpen)
   EXPECT_FALSE(c.decoder().expects_response());
 }
 
+TEST(Http1Decoder, AnswersToRequestsThatAHoleMayHaveHeldDoNotWaitForTheNextOne)
+{
+  Connection c;
+  c.client(1'000, "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n");
+  c.client_hole(1'000, 100'000);
+  c.client(1'000, "0\r\n\r\nGET /unseen HTTP/1.1\r\n\r\n", false);
+  c.server(2'000, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_TRUE(c.decoder().expects_response());
+  c.server(3'000, kOk);
+  c.client(50'000, "POST /b HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+  c.server(51'000, "HTTP/1.1 204 No Content\r\n\r\n");
+  EXPECT_FALSE(c.decoder().expects_response());
+  EXPECT_THAT(c.lines,
+              ElementsAre("POST /a 201 1000-0 2000-2000", "POST /b 204 50000-50000 51000-51000"));
+}
+
 TEST(Http1Decoder, AResponseThatCameBeforeItsRequestDoesNotShiftThePairing)
 {
   Connection c;
