@@ -2,6 +2,7 @@
 #include "agent/protocols/route_segments.hpp"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "agent/base/text.hpp"
@@ -124,6 +125,15 @@ std::string_view value_of(std::string_view text)
   return digits >= 2 ? "{id}" : std::string_view();  // oauth2, s3 and 2fa are names
 }
 
+// Of files; any other with a digit may be part of a value.
+bool is_extension(std::string_view text)
+{
+  static constexpr std::array<std::string_view, 11> kWithDigits = {
+      "mp3", "mp4", "m3u8", "m4a", "m4s", "m4v", "7z", "bz2", "woff2", "3gp", "jp2"};
+  return std::ranges::find(kWithDigits, text) != kWithDigits.end() ||
+         (text.size() <= 5 && all(text, is_letter));
+}
+
 // Digit-free names with an extension are names; with numbers or hashes in them they are files.
 bool is_numbered_file(std::string_view stem)
 {
@@ -202,8 +212,7 @@ std::string_view generalised(std::string_view segment, std::string& scratch)
   }
   const auto dot = text.rfind('.');
   const auto extension = dot == std::string_view::npos ? "" : text.substr(dot + 1);
-  if (dot != 0 && all(extension, is_letter) && extension.size() <= 5 &&
-      text.size() <= 2 * kMaxLiteral) {
+  if (dot != 0 && is_extension(extension) && text.size() <= 2 * kMaxLiteral) {
     if (!is_numbered_file(text.substr(0, dot)))
       return text.size() > kMaxLiteral ? "{token}" : segment;
     scratch.assign("{file}.").append(extension);

@@ -53,6 +53,8 @@ TEST(Routes, ValuesInPathsBecomePlaceholders)
       {"/@jane", "/@jane"},
       {"/static/app.3f2a9c1b.js", "/static/{file}.js"},
       {"/static/img-0042.png", "/static/{file}.png"},
+      {"/hls/3/playlist.m3u8", "/hls/{id}/playlist.m3u8"},
+      {"/hls/3/00017.m4s", "/hls/{id}/{file}.m4s"},
       {"/static/app.js", "/static/app.js"},
       {"/static/jquery-3.6.0.min.js", "/static/{file}.js"},
       {"/.well-known/acme", "/.well-known/acme"},
