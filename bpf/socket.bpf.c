@@ -25,22 +25,17 @@ static __always_inline __u64 wish_of(struct sonde_socket *socket, int direction)
 	return wish ? wish : sonde_socket_first_wish();
 }
 
-/* Whether the call is the first one since the other direction spoke. Two threads that speak at once
- * begin turns more often. */
-static __always_inline bool begins_turn(struct sonde_socket *socket, int direction)
+/* What is left of a turn's limit. Two threads that speak at once begin turns more often. */
+static __always_inline __u32 rest_of_turn(struct sonde_socket *socket, __u32 limit, int direction,
+					  __u32 bytes)
 {
-	if (socket->turn == direction + 1)
-		return false;
-	socket->turn = direction + 1;
-	socket->captured = 0;
-	return true;
-}
+	__u64 captured;
 
-/* What is left of a turn's limit. */
-static __always_inline __u32 rest_of_turn(struct sonde_socket *socket, __u32 limit, __u32 bytes)
-{
-	__u64 captured = socket->captured;
-
+	if (socket->turn != direction + 1) {
+		socket->turn = direction + 1;
+		socket->captured = 0;
+	}
+	captured = socket->captured;
 	socket->captured = captured + bytes;
 	if (captured + SONDE_SOCKET_TURN_LIMIT >= limit)
 		return SONDE_SOCKET_TURN_LIMIT;
@@ -56,7 +51,7 @@ static __always_inline bool choose(struct sonde_socket *socket, struct socket_or
 	if (!limit)
 		limit = SONDE_SOCKET_HEAD_LIMIT;
 	if (wish >> 36 & 1)
-		limit = rest_of_turn(socket, limit, call->left);
+		limit = rest_of_turn(socket, limit, call->direction, call->left);
 	if (wish >> 35 & 1) {
 		/* Positions are modulo 2^32: what lies up to 2^31 behind has been passed. */
 		__s32 ahead = until - call->position;
@@ -124,8 +119,6 @@ __noinline int socket_report(struct socket_order *order)
 	}
 	if (chunks__follow(order))
 		chunks__begin(&call);
-	else if (call.begins && chunks__worth_a_look(&call))
-		chunks__look(&call);
 	call__report(&call);
 	order->chunks = call.chunks;
 	return 0;
@@ -138,13 +131,10 @@ static __always_inline void report(struct sonde_socket *socket, struct socket_or
 	__u32 end = order->position + order->left;
 	bool chunks = wish >> 37 & 1;
 
-	if (wish >> 36 & 3)
-		order->begins = begins_turn(socket, order->direction);
 	if (chunks)
 		chunks__resume(order, kept);
-	order->begins |= order->chunks.framing == SONDE_CHUNKS_ENDED;
 	if (choose(socket, order, wish)) {
-		order->begins &= chunks && !chunks__follow(order) && !order->pass;
+		order->begins = chunks && !chunks__follow(order) && !order->pass;
 		socket_report(order);
 	} else {
 		unseen(order);
@@ -188,7 +178,7 @@ static __always_inline int passed(struct sock *sk, int bytes, int flags, const i
 	__u32 role = 0;
 	__u64 wish;
 
-	if (transport < 0 || bytes < 0 || (flags & SONDE_MSG_PEEK) ||
+	if (bytes < 0 || transport < 0 || (flags & SONDE_MSG_PEEK) ||
 	    (bytes == 0 && direction == SONDE_SOCKET_SENT) || (task->flags & SONDE_PF_KTHREAD))
 		return 0;
 	if (!again)

@@ -2,6 +2,7 @@
 /* One send or receive in the caller's memory: where its bytes lie, and records of them. */
 #pragma once
 
+#include "lib/socket_head.h"
 #include "lib/socket_ring.h"
 
 #define SONDE_PF_KTHREAD   0x00200000
@@ -10,9 +11,8 @@
 
 #define SOCKET_PIECE 64
 
-/* Bytes that are looked at. */
+/* Bytes in which the line of a size is read. */
 struct socket_piece {
-	__u64 last; /* bytes of a head before these */
 	__u32 used;
 	__u32 length;
 	__u8 bytes[SOCKET_PIECE];
@@ -33,7 +33,7 @@ struct socket_order {
 	__u16 generation;
 	__u8 direction;
 	__u8 flags; /* of the next record */
-	__u8 begins; /* a message may begin here, whose chunks are to be followed */
+	__u8 begins; /* at its first byte, where the head of a message may be whose chunks are followed */
 	__u8 padding[5];
 };
 
@@ -47,7 +47,6 @@ struct socket_call {
 	__u64 run;  /* its length */
 	__u64 iov;  /* the next struct iovec */
 	__u64 iovs; /* how many are left */
-	bool filled; /* the buffer of a receive is full, or less was sent than was to be */
 	struct socket_piece piece;
 };
 
@@ -79,15 +78,19 @@ static __always_inline void call__cover(struct socket_order *call, __u32 covered
 }
 
 /* A record with `length` bytes from `base`, at most `room`, a constant: a ring reserves constant
- * sizes only. Bytes that cannot be read (the page went away) are covered, not captured. */
-static __always_inline void call__copy(struct socket_order *call, __u64 base, __u32 covered,
-				       __u64 length, const __u32 room)
+ * sizes only. Bytes that cannot be read (the page went away) are covered, not captured. Where a
+ * message begins whose chunks are to be followed it ends with the head: the bytes it covers. */
+static __always_inline __u32 call__copy(struct socket_order *call, __u64 base, __u32 covered,
+					__u64 length, const __u32 room)
 {
 	struct sonde_socket_bytes *to =
 		socket__reserve(SONDE_KIND_SOCKET_BYTES, sizeof(*to) + room);
+	bool begins = call->begins;
+	__u32 head = 0;
 
+	call->begins = 0;
 	if (!to)
-		return;
+		return covered;
 	/* The compiler knows that it is, the verifier must see it. */
 	barrier_var(length);
 	if (length > room)
@@ -97,28 +100,40 @@ static __always_inline void call__copy(struct socket_order *call, __u64 base, __
 		to->captured = 0;
 		to->flags |= SONDE_SOCKET_UNREADABLE;
 		SOCKET_COUNT(faults);
+	} else if (begins && length >= HEAD_LEAST) {
+		if (room == 80)
+			head = socket_head_80((struct head_80 *)(to + 1), length);
+		else if (room == 464)
+			head = socket_head_464((struct head_464 *)(to + 1), length);
+		else
+			head = socket_head_2000((struct head_2000 *)(to + 1), length);
+	}
+	if (head) {
+		to->captured = to->covered = covered = head;
+		call->chunks.framing = SONDE_CHUNKS_SIZE;
+		call->chunks.left = call->chunks.digits = 0;
 	}
 	socket__submit(to);
+	return covered;
 }
 
-/* Global, as others below: verified once, and not in every state of its caller. */
-__noinline int socket_capture(struct socket_order *call, __u64 base, __u32 covered, __u32 length)
+/* What the record covers. Global, as others below: verified once, and not in every state of its
+ * caller. */
+__noinline __u32 socket_capture(struct socket_order *call, __u64 base, __u32 covered, __u32 length)
 {
 	if (!call)
 		return 0;
 	if (length <= 80)
-		call__copy(call, base, covered, length, 80);
-	else if (length <= 464)
-		call__copy(call, base, covered, length, 464);
-	else if (length <= 2000)
-		call__copy(call, base, covered, length, 2000);
-	else if (length <= 4096)
-		call__copy(call, base, covered, length, 4096);
-	else if (length <= 8192)
-		call__copy(call, base, covered, length, 8192);
-	else
-		call__copy(call, base, covered, length, SONDE_SOCKET_MAX_CHUNK);
-	return 0;
+		return call__copy(call, base, covered, length, 80);
+	if (length <= 464)
+		return call__copy(call, base, covered, length, 464);
+	if (length <= 2000)
+		return call__copy(call, base, covered, length, 2000);
+	if (length <= 4096)
+		return call__copy(call, base, covered, length, 4096);
+	if (length <= 8192)
+		return call__copy(call, base, covered, length, 8192);
+	return call__copy(call, base, covered, length, SONDE_SOCKET_MAX_CHUNK);
 }
 
 static __always_inline void call__advance(struct socket_call *call, __u64 bytes)
@@ -135,7 +150,7 @@ static __always_inline void call__advance(struct socket_call *call, __u64 bytes)
 static long call__step(__u32 index, struct socket_call *call)
 {
 	__u64 length, vector[2];
-	__u32 covered, ended;
+	__u32 covered, took, ended;
 
 	if (!call->left)
 		return 1;
@@ -182,9 +197,14 @@ static long call__step(__u32 index, struct socket_call *call)
 	}
 	length = length < call->head ? length : call->head;
 	length = length < SONDE_SOCKET_MAX_CHUNK ? length : SONDE_SOCKET_MAX_CHUNK;
+	covered = call->head > length || call->tail || call->begins ? length : call->left;
+	took = socket_capture(&call->order, call->base, covered, length);
+	if (chunks__follow(&call->order)) {
+		call->head = 0;
+		call__advance(call, took);
+		return 0;
+	}
 	call->head -= length;
-	covered = call->head || call->tail || chunks__follow(&call->order) ? length : call->left;
-	socket_capture(&call->order, call->base, covered, length);
 	if (covered != length)
 		return 1;
 	call__advance(call, length);
@@ -196,6 +216,17 @@ static long call__step(__u32 index, struct socket_call *call)
 
 static __always_inline void call__report(struct socket_call *call)
 {
+	__u32 took;
+
+	/* Most calls are one record. */
+	if (call->left <= call->run && call->left <= call->head && !call->pass &&
+	    call->left <= SONDE_SOCKET_MAX_CHUNK && !chunks__follow(&call->order)) {
+		took = socket_capture(&call->order, call->base, call->left, call->left);
+		call->head = 0;
+		call__advance(call, took);
+		if (!call->left)
+			return;
+	}
 	bpf_loop(SOCKET_STEPS, call__step, call, 0);
 	chunks__leave(call);
 }
@@ -254,7 +285,6 @@ static __always_inline bool call__locate(struct socket_call *call, struct task_s
 	case NR_RECVFROM:
 		call->base = second;
 		call->run = call->left;
-		call->filled = (third == call->left) == call->direction;
 		return true;
 	case NR_READV:
 	case NR_WRITEV:

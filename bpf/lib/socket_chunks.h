@@ -5,10 +5,6 @@
 #pragma once
 
 #define CHUNKS_MOST_DIGITS 7
-/* Of a head that is looked through, in pieces. */
-#define CHUNKS_HEAD_PIECES 64
-/* A first call that is shorter holds a whole message, unless it ends with a line. */
-#define CHUNKS_LONG_CALL 2048
 
 static __always_inline bool chunks__follow(const struct socket_order *call)
 {
@@ -54,33 +50,6 @@ __noinline int socket_line(struct sonde_socket_chunks *chunks, struct socket_pie
 			break;
 	}
 	return 0;
-}
-
-#define CHUNKS_HEAD_END 0x0d0a0d0au
-
-/* Adds the bytes of a piece to `used` up to the head's end; whether it says that the body is
- * chunked. */
-__noinline int socket_head(struct socket_piece *piece)
-{
-	int chunked = 0;
-
-	if (!piece)
-		return 0;
-	for (__u32 i = 0; i < SOCKET_PIECE; i++) {
-		__u8 byte = piece->bytes[i];
-
-		if (i >= piece->length)
-			break;
-		/* "chunked" in any case, and the end of its line. */
-		if (byte == '\r' &&
-		    (piece->last << 8 | 0x2020202020202020) == 0x6368756e6b656420)
-			chunked = 1;
-		piece->last = piece->last << 8 | byte;
-		piece->used++;
-		if ((__u32)piece->last == CHUNKS_HEAD_END)
-			break;
-	}
-	return chunked;
 }
 
 /* A record of the line that was read, which covers the data behind it too. */
@@ -157,80 +126,6 @@ static __always_inline void chunks__leave(struct socket_call *call)
 		return;
 	call__cover(&call->order, call->left);
 	call->chunks.framing = SONDE_CHUNKS_NONE;
-}
-
-/* A message with a body begins with HTTP or a method, but with none of these. */
-static __always_inline bool chunks__may_begin(const struct socket_piece *piece)
-{
-	const __u8 *at = piece->bytes;
-
-	if ((__u8)(at[0] - 'A') > 'Z' - 'A')
-		return false;
-	if (at[0] == 'G')
-		return at[1] != 'E' || at[2] != 'T';
-	if (at[0] != 'H')
-		return true;
-	/* HEAD; HTTP/1.x 204, 304 */
-	return at[1] != 'E' && !(at[10] == '0' && at[11] == '4' && (at[9] == '2' || at[9] == '3'));
-}
-
-static long chunks__head_step(__u32 index, struct socket_call *call)
-{
-	__u64 vector[2];
-	__u32 before = call->piece.used;
-
-	if (!call->left)
-		return 1;
-	if (!call->run) {
-		if (!call->iovs || bpf_probe_read_user(vector, sizeof(vector), (void *)call->iov))
-			return 1;
-		call->base = vector[0];
-		call->run = vector[1];
-		call->iov += sizeof(vector);
-		call->iovs--;
-		return 0;
-	}
-	if (!chunks__read(call) || (!before && !chunks__may_begin(&call->piece)))
-		return 1;
-	if (socket_head(&call->piece))
-		call->chunks.framing = SONDE_CHUNKS_SIZE;
-	if ((__u32)call->piece.last == CHUNKS_HEAD_END)
-		return 1;
-	call__advance(call, call->piece.length);
-	return 0;
-}
-
-/* Looks through the head at the beginning of a call. Where it announces a chunked body, it is
- * captured in whole and the body is followed. */
-static __always_inline void chunks__look(struct socket_call *call)
-{
-	__u64 base = call->base, run = call->run, iov = call->iov, iovs = call->iovs;
-	__u32 left = call->left, position = call->position;
-
-	call->piece.used = 0;
-	call->piece.last = 0;
-	bpf_loop(CHUNKS_HEAD_PIECES, chunks__head_step, call, 0);
-	call->base = base;
-	call->run = run;
-	call->iov = iov;
-	call->iovs = iovs;
-	call->left = left;
-	call->position = position;
-	if ((__u32)call->piece.last == CHUNKS_HEAD_END && call->chunks.framing)
-		call->head = call->piece.used;
-	else
-		call->chunks.framing = SONDE_CHUNKS_NONE;
-}
-
-/* Whether more of the message may come than `call` captures. */
-static __always_inline bool chunks__worth_a_look(struct socket_call *call)
-{
-	__u16 end;
-
-	if (call->left > call->head || call->left >= CHUNKS_LONG_CALL || call->filled || !call->run)
-		return true;
-	return !bpf_probe_read_user(&end, sizeof(end), (void *)(call->base + call->left - 2)) &&
-	       end == bpf_htons(0x0d0a);
 }
 
 /* Of a body that the agent follows: `ahead` is the way to the end of a chunk's data. */

@@ -6,7 +6,7 @@
 #
 # usage: tests/bench/requests.sh [nginx|api|stream|redis]...   (default: all)
 #   BUILD    the build folder, default build/release     PAIRS  pairs of runs, default 7
-#   SECONDS_EACH  of a run, default 3
+#   SECONDS_EACH  of a run, default 3                AGENT_FLAGS  flags of the agent
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 sonde=${BUILD:-build/release}/agent/sonde
@@ -27,7 +27,8 @@ cleanup() {
 trap cleanup EXIT
 
 start_agent() {
-  taskset -c 1 "$sonde" run --web.listen-address=127.0.0.1:$port >"$work/sonde.log" 2>&1 &
+  # shellcheck disable=SC2086
+  taskset -c 1 "$sonde" run ${AGENT_FLAGS:-} --web.listen-address=127.0.0.1:$port >"$work/sonde.log" 2>&1 &
   agent=$!
   for _ in $(seq 200); do
     if curl -sf -o "$work/ready" "http://127.0.0.1:$port/-/ready"; then return; fi

@@ -62,7 +62,8 @@ class SocketChunks : public SocketWishes {
 protected:
   void expect_followed(const Body& body, const std::vector<std::string>& calls)
   {
-    const auto stream = sent(kChunks, calls);
+    // A head that is cut into several runs of bytes is not looked through.
+    const auto stream = sent(kChunks, calls, Call::kReadWrite);
     EXPECT_EQ(stream.covered, 1 + body.text.size());
     ASSERT_EQ(stream.bytes.size(), 1 + body.seen.size());
     const auto seen = stream.bytes.substr(1);
@@ -77,6 +78,7 @@ TEST_P(SocketChunks, OfALargeCallWithManyOnlyTheLinesOfSizesAreCaptured)
   const auto body = large_body(60);
   ASSERT_GT(body.text.size(), std::size_t{SONDE_SOCKET_MAX_CALL});
   expect_followed(body, {body.text});
+  expect_followed(body, {std::string(kHead), body.text.substr(kHead.size())});
 }
 
 TEST_P(SocketChunks, LinesOfSizesAreFoundHoweverCallsCutThem)
@@ -120,9 +122,9 @@ TEST_P(SocketChunks, WhatDoesNotReadAsAChunkIsCapturedByTheWish)
   body.chunk(5'000);
   const auto good = body.seen.size();
   body.text += "this is none\r\n" + std::string(1'000, 'x');
-  const auto stream = sent(kChunks, {body.text});
+  const auto stream = sent(kChunks, {body.text}, Call::kReadWrite);
   EXPECT_EQ(stream.covered, 1 + body.text.size());
-  EXPECT_EQ(stream.bytes.substr(1, good), body.seen);
+  EXPECT_TRUE(stream.bytes.substr(1, good) == body.seen);
   const auto rest = stream.bytes.substr(1 + good);
   EXPECT_EQ(rest.substr(0, 14), "this is none\r\n");
   EXPECT_LE(std::ranges::count(rest, 'x'), 500);

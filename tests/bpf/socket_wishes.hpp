@@ -2,14 +2,18 @@
 // A socket whose wish is known and that is written in known calls.
 #pragma once
 
+#include <utility>
+
 #include "tests/bpf/socket_fixture.hpp"
 
 namespace sonde::tap_tests {
 
 class SocketWishes : public SocketRecords {
 protected:
-  // What a socket that is announced first and then sends these calls gives.
-  testing::TappedStream sent(std::uint64_t wish, const std::vector<std::string>& calls)
+  // What a socket that is announced first and then sends these calls gives; `first` is how the
+  // first of them is made.
+  testing::TappedStream
+  sent(std::uint64_t wish, const std::vector<std::string>& calls, Call first = GetParam().call)
   {
     tap_->wish(SONDE_SOCKET_SENT, wish);
     const auto call = GetParam().call;
@@ -20,8 +24,10 @@ protected:
       if (::write(pair.client, "x", 1) != 1)
         _exit(8);
       ::usleep(100'000);
+      auto how = first;
       for (auto bytes : calls) {
-        const auto n = transfer(call, pair.client, bytes.data(), bytes.size(), true);
+        const auto n =
+            transfer(std::exchange(how, call), pair.client, bytes.data(), bytes.size(), true);
         if (n != static_cast<ssize_t>(bytes.size()))
           _exit(9);
       }
