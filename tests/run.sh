@@ -90,12 +90,12 @@ fi
 
 say 'release build'
 build release || { say 'the release build FAILED'; exit 1; }
-kernel_tests='^(bpf|kernels)$'
+kernel_tests='^(bpf|traffic|kernels)$'
 if [ $mode = quick ]; then
   selection=(-L '^unit$')
   kernel_tests='^bpf$'
 else
-  selection=(-LE '^(bpf|kernels)$')
+  selection=(-LE '^(bpf|traffic|kernels)$')
   say 'build with sanitizers'
   if build asan unit_tests replay_tests fuzz_targets; then
     part 'unit and replay tests under ASAN and UBSAN' sanitized
@@ -104,12 +104,12 @@ else
     failed+=('build with sanitizers')
   fi
   part 'kernels downloaded' kernels_ready
-  [ $mode != kernels ] || { part 'BPF tests on every kernel' tests/kernels/run.sh; kernel_tests='^bpf$'; }
+  [ $mode != kernels ] || { part 'BPF tests on every kernel' tests/kernels/run.sh; kernel_tests='^(bpf|traffic)$'; }
 fi
 if [ ${#failed[@]} -gt 0 ]; then say "failed so far: $(printf '%s; ' "${failed[@]}")"; fi
 part 'tests of the release build' run_ctest release "${selection[@]}" -j"$(nproc)"
 # They compare with what the kernel itself counted in real time. A virtual machine that stands still for
 # a tenth of a second, or runs its console without any BPF program, may cost an event: a failure counts
 # when it happens twice.
-part 'BPF tests, on this kernel and others' run_ctest release -L "$kernel_tests" --repeat until-pass:2
+part 'BPF tests and real traffic, on this kernel and others' run_ctest release -L "$kernel_tests" --repeat until-pass:2
 [ ${#failed[@]} -eq 0 ]

@@ -2,17 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the testbed's Go and Rust programs into build/targets/.
 #
-# usage: tests/targets/build.sh
+# usage: tests/targets/build.sh [go | rust]...     default: both
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")"
 out=$PWD/../../build/targets
+[ $# -gt 0 ] || set -- go rust
 
-# Debian 12's own Go is too old; deploy/packages.sh installs backports' where there is none.
-command -v go >/dev/null || PATH=$PATH:/usr/lib/go-1.23/bin
-mkdir -p "$out"
-# No toolchain is downloaded: whatever Go is there must do.
-GOTOOLCHAIN=local GOFLAGS=-buildvcs=false go build -o "$out/" ./api ./load
+build_go() {
+  # Debian 12's own Go is too old; deploy/packages.sh installs backports' where there is none.
+  command -v go >/dev/null || PATH=$PATH:/usr/lib/go-1.23/bin
+  # No toolchain is downloaded: whatever Go is there must do.
+  GOTOOLCHAIN=local GOFLAGS=-buildvcs=false go build -o "$out/" ./api ./load
+}
 
 # Debian 12's own cargo is too old as well; deploy/packages.sh installs the newer one of its browser's build.
-CARGO_TARGET_DIR=$out/cargo cargo build --quiet --release --locked
-ln -f "$out/cargo/release/chat" "$out/cargo/release/stream" "$out/"
+build_rust() {
+  CARGO_TARGET_DIR=$out/cargo cargo build --quiet --release --locked
+  ln -f "$out/cargo/release/chat" "$out/cargo/release/stream" "$out/"
+}
+
+mkdir -p "$out"
+for language in "$@"; do "build_$language"; done
