@@ -42,10 +42,14 @@ static __always_inline struct sonde_socket_row *socket__row(void)
  * messages are worth more than the whole of a few. */
 static __always_inline __u32 socket__spare(__u32 limit, __u32 bytes)
 {
-	__u64 used = bpf_ringbuf_query(&socket_records, BPF_RB_AVAIL_DATA);
-	__u64 size = bpf_ringbuf_query(&socket_records, BPF_RB_RING_SIZE);
+	__u64 used, size;
+	__u32 most;
 
-	__u32 most = used * 4 > size * 3 ? 464 : used * 2 > size ? 2000 : limit;
+	if (bytes <= SONDE_SOCKET_TURN_LIMIT)
+		return limit;
+	used = bpf_ringbuf_query(&socket_records, BPF_RB_AVAIL_DATA);
+	size = bpf_ringbuf_query(&socket_records, BPF_RB_RING_SIZE);
+	most = used * 4 > size * 3 ? 464 : used * 2 > size ? 2000 : limit;
 
 	if (most >= limit)
 		return limit;
