@@ -89,8 +89,8 @@ one() {
 median() { sort -g "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
 measure() {
-  local i off on
-  for i in $(seq "$pairs"); do
+  local off on
+  for _ in $(seq "$pairs"); do
     off=$(one "$1")
     start_agent
     on=$(one "$1")
