@@ -9,7 +9,7 @@
 #define SONDE_PF_IO_WORKER 0x00000010
 #define SONDE_PF_EXITING   0x00000004
 
-#define SOCKET_PIECE 64
+#define SOCKET_PIECE 16
 
 /* Bytes in which the line of a size is read. */
 struct socket_piece {
@@ -34,7 +34,7 @@ struct socket_order {
 	__u8 direction;
 	__u8 flags; /* of the next record */
 	__u8 begins; /* at its first byte, where the head of a message may be whose chunks are followed */
-	__u8 padding[5];
+	__u8 padding;
 };
 
 /* What is left of a call, advanced chunk by chunk. */
@@ -43,10 +43,13 @@ struct socket_call {
 		struct socket_order order;
 		struct socket_order;
 	};
-	__u64 base; /* of the current run of bytes, in the caller's memory */
-	__u64 run;  /* its length */
-	__u64 iov;  /* the next struct iovec */
-	__u64 iovs; /* how many are left */
+	/* The current run of bytes in the caller's memory and its length: a struct iovec. The stack of
+	 * a program and all it calls has 512 bytes. */
+	__u64 base;
+	__u64 run;
+	/* The next struct iovec, and how many are left: as in struct user_msghdr. */
+	__u64 iov;
+	__u64 iovs;
 	struct socket_piece piece;
 };
 
@@ -149,20 +152,19 @@ static __always_inline void call__advance(struct socket_call *call, __u64 bytes)
 /* One step: the next iovec, a run passed by, or a record. Returns 1 at the end of the call. */
 static long call__step(__u32 index, struct socket_call *call)
 {
-	__u64 length, vector[2];
+	__u64 length;
 	__u32 covered, took, ended;
 
 	if (!call->left)
 		return 1;
 	if (!call->run) {
-		if (!call->iovs || bpf_probe_read_user(vector, sizeof(vector), (void *)call->iov)) {
+		if (!call->iovs ||
+		    bpf_probe_read_user(&call->base, 16, (void *)call->iov)) {
 			call->flags |= SONDE_SOCKET_UNREADABLE;
 			call__cover(&call->order, call->left);
 			return 1;
 		}
-		call->base = vector[0];
-		call->run = vector[1];
-		call->iov += sizeof(vector);
+		call->iov += 16;
 		call->iovs--;
 		return 0;
 	}
@@ -269,7 +271,7 @@ static __always_inline __u64 call__number(struct task_struct *task)
 static __always_inline bool call__locate(struct socket_call *call, struct task_struct *task)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	__u64 second, third, header[2];
+	__u64 second, third;
 
 #if defined(__TARGET_ARCH_x86)
 	second = regs->si;
@@ -296,11 +298,7 @@ static __always_inline bool call__locate(struct socket_call *call, struct task_s
 	case NR_SENDMSG:
 	case NR_RECVMSG:
 		/* struct user_msghdr: msg_iov and msg_iovlen follow the name and its length. */
-		if (bpf_probe_read_user(header, sizeof(header), (void *)(second + 16)))
-			return false;
-		call->iov = header[0];
-		call->iovs = header[1];
-		return true;
+		return !bpf_probe_read_user(&call->iov, 16, (void *)(second + 16));
 	}
 	return false;
 }

@@ -3,7 +3,7 @@
 # Runs the BPF tests on each kernel of kernels.list, or the named ones, and prints one line per kernel.
 #
 # usage: run.sh [-t SECONDS] [NAME...] [-- COMMAND [ARG...]]
-#   -t        wall-clock limit of one kernel, default 600
+#   -t        wall-clock limit of one kernel, default 900
 #   NAME      kernels of kernels.list, default all
 #   COMMAND   run in the guest instead of $BUILD/tests/bpf_tests and, when built, `$BUILD/agent/sonde check`
 #   BUILD     the build folder, default build/release of this source tree
@@ -14,7 +14,7 @@ set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
 BUILD=$(readlink -m "${BUILD:-$here/../../build/release}")
-limit=600
+limit=900
 usage() {
   sed -n '3,12s/^# \{0,1\}//p' "$here/run.sh"
   exit 2
