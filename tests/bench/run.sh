@@ -7,6 +7,7 @@
 #
 # usage: tests/bench/run.sh [events|pipe|scrape|render|memory|idle]...   (default: all)
 #   BUILD  the build folder, default build/release      PAIRS  pairs of the pipe benchmark, default 21
+#   ROUNDS  rounds of events, default 5
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 build=${BUILD:-build/release}
@@ -24,7 +25,7 @@ cleanup() {
   wait 2>/dev/null || true
   echo "$stats_before" >/proc/sys/kernel/bpf_stats_enabled
   for disk in "${loop_disks[@]}"; do losetup -d "$disk"; rm -f /dev/shm/sonde-bench; done
-  rm -rf "$work"
+  rm -rf "$work" /sys/fs/bpf/sonde-bench
 }
 trap cleanup EXIT
 
@@ -57,33 +58,71 @@ start_sonde() {
 
 pipe_load() { taskset -c 1 perf bench sched pipe -l "$1" 2>&1 | awk '/usecs\/op/ { print $1 }'; }
 
-# per_event LABEL [PREFIX]: ns per run of each program with more than 1,000 runs, or of those whose name begins so.
-per_event() {
+# Programs that do nothing, on the same tracepoints: what the statistics read by themselves.
+empty_programs() {
+  mountpoint -q /sys/fs/bpf || mount -t bpf none /sys/fs/bpf
+  rm -rf /sys/fs/bpf/sonde-bench
+  [ "$1" = off ] || bpftool prog loadall "$build/tests/empty.bpf.o" /sys/fs/bpf/sonde-bench autoattach
+}
+
+# round LABEL PREFIX LOAD...: one load with statistics on; into events.txt each program that ran more than 1,000 times and
+# whose name begins so: label, name, runs, ns.
+round() {
+  echo "$1 round 0 0" >>"$work/events.txt"
+  statistics 1
+  "${@:3}" >/dev/null
   bpftool prog show -j | python3 -c '
 import json, sys
 for p in json.load(sys.stdin):
     if p.get("run_cnt", 0) > 1000 and p["name"].startswith(sys.argv[2]):
-        print("  %-12s %-28s %6.0f ns/run, %d runs" % (sys.argv[1], p["name"], p["run_time_ns"] / p["run_cnt"], p["run_cnt"]))
-' "$1" "${2:-}"
+        print(sys.argv[1], p["name"], p["run_cnt"], p["run_time_ns"])
+' "$1" "$2" >>"$work/events.txt"
+  statistics 0
+}
+
+summary='
+import collections, statistics, sys
+event, rounds = sys.argv[2], collections.defaultdict(list)
+for line in open(sys.argv[1]):
+    label, name, runs, ns = line.split()
+    if name == "round":
+        rounds[label].append([])
+    else:
+        rounds[label][-1].append((name, int(runs), int(ns)))
+empty = statistics.median(ns / runs for programs in rounds.pop("empty") for _, runs, ns in programs)
+medians = []
+for label, tools in rounds.items():
+    for programs in tools:
+        print("  %-10s %s" % (label, ", ".join("%s %.0f" % (name, ns / runs) for name, runs, ns in programs)))
+    net = sorted(sum(ns - runs * empty for _, runs, ns in programs) /
+                 max(runs for name, runs, _ in programs if name.startswith(event)) for programs in tools)
+    medians.append(statistics.median(net))
+    print("  %-10s all programs, ns for each %s, less %.0f for an empty one a run: median %.0f of %s"
+          % (label, event, empty, medians[-1], " ".join("%.0f" % ns for ns in net)))
+print("  ratio %.3f, one to %.1f" % (medians[0] / medians[1], medians[1] / medians[0]))
+'
+
+# compare EVENT PREFIX OTHER LOAD...: alternating rounds of Sonde, the other tool and empty programs.
+compare() {
+  rm -f "$work/events.txt"
+  for _ in $(seq "${ROUNDS:-5}"); do
+    start_sonde; round sonde "$2" "${@:4}"; stop "$started"
+    start "$3" 60 1; sleep 1; round "$3" "$2" "${@:4}"; stop "$started"
+    empty_programs on; round empty empty_ "${@:4}"; empty_programs off
+  done
+  python3 -c "$summary" "$work/events.txt" "$1"
 }
 
 events() {
-  echo 'events: ns per run with statistics on (an empty program reads about 50)'
-  for _ in 1 2 3; do
-    start_sonde; statistics 1; pipe_load 100000 >/dev/null; per_event sonde; statistics 0; stop "$started"
-    start runqlat 30 1; sleep 1; statistics 1; pipe_load 100000 >/dev/null; per_event runqlat; statistics 0; stop "$started"
-  done
+  echo 'events: ns per run with statistics on'
+  compare sched_switch sched_ runqlat pipe_load 100000
   # A disk in memory: what the programs cost, not what the disk does.
   truncate -s 64M /dev/shm/sonde-bench
-  local disk load
+  local disk
   disk=$(losetup --find --show /dev/shm/sonde-bench)
   loop_disks+=("$disk")
-  load=(fio --name=r --filename="$disk" --rw=randrw --bs=4k --direct=1 --iodepth=16 --ioengine=libaio --runtime=3
-    --time_based)
-  for _ in 1 2 3; do
-    start_sonde; statistics 1; "${load[@]}" >/dev/null; per_event sonde block_; statistics 0; stop "$started"
-    start biolatency 30 1; sleep 1; statistics 1; "${load[@]}" >/dev/null; per_event biolatency; statistics 0; stop "$started"
-  done
+  compare block_rq_complete block_ biolatency fio --name=r --filename="$disk" --rw=randrw --bs=4k --direct=1 \
+    --iodepth=16 --ioengine=libaio --runtime=3 --time_based
 }
 
 pipe() {
