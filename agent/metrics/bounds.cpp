@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <fmt/format.h>
 
 #include "agent/metrics/exposition.hpp"
@@ -37,9 +39,10 @@ double Bounds::in_base_unit(std::uint64_t value) const
 
 std::array<std::uint64_t, SONDE_BUCKETS> Bounds::padded() const
 {
+  constexpr std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
   std::array<std::uint64_t, SONDE_BUCKETS> out{};
-  out.fill(~std::uint64_t{0});
-  std::ranges::copy(values_, out.begin());
+  out.fill(largest);
+  std::ranges::transform(values_, out.begin(), [largest](auto value) { return std::min(value, largest); });
   return out;
 }
 

@@ -28,7 +28,8 @@ public:
   double in_base_unit(std::uint64_t value) const;
   std::size_t buckets() const { return le_.size(); }
 
-  // What goes into a program's rodata: the bounds, padded with the largest integer.
+  // What goes into a program's rodata: the bounds, all at most 2^63 - 1 and padded with
+  // that: sonde_bucket().
   std::array<std::uint64_t, SONDE_BUCKETS> padded() const;
 
 private:

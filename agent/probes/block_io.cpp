@@ -7,7 +7,6 @@
 #include <bit>
 #include <cstddef>
 #include <fmt/format.h>
-#include <limits>
 #include <numeric>
 
 #include <bpf/bpf.h>
@@ -253,8 +252,7 @@ Result<std::uint32_t> places_for(std::int64_t in_flight)
 void copy_bounds(const metrics::Bounds& bounds, Buckets& to)
 {
   const auto padded = bounds.padded();
-  for (std::size_t i = 0; i < std::size(to); ++i)
-    to[i] = std::min<std::uint64_t>(padded[i], std::numeric_limits<std::int64_t>::max());
+  std::copy_n(padded.begin(), std::size(to), std::begin(to));
 }
 
 Result<> configure(Host& host, block_io_bpf& object, const Histograms& bounds, const Choice& choice)

@@ -2,7 +2,7 @@
 /* Block I/O of each service and each disk: bpf/block_io.bpf.c and agent/probes/block_io.cpp. */
 #pragma once
 
-#include "sonde/abi.h"
+#include "sonde/histogram.h"
 
 /* The kernel's own groups (enum stat_group), in its order. */
 enum sonde_block_io_operation {
@@ -117,28 +117,18 @@ SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_config) == 288, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_set) == 128, "two cache lines");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_block_io_stamp) == 16, "wire format");
 
-/* Keeps a number within a mask; 6.1's verifier forgets the range of what was added up, the compiler
- * does not. */
-static inline __attribute__((always_inline)) __u64 sonde_block_io_within(__u64 i, __u64 mask)
-{
-	__asm__("" : "+r"(i));
-	return i & mask;
-}
-
-/* Index of the first bound that is >= value, as sonde_bucket(), without branches, which latencies
- * would mislead, and in two steps that each compare with three bounds at once: all must be below
- * 2^63, unused bounds just that. */
+/* As sonde_bucket(), in two steps for 16 buckets. */
 static inline __attribute__((always_inline)) __u32
 sonde_block_io_bucket(const volatile __u64 *bounds, __u64 value)
 {
-	__u64 four = ((bounds[3] - value) >> 63) + ((bounds[7] - value) >> 63) +
-		     ((bounds[11] - value) >> 63);
-	__u64 first = sonde_block_io_within(four << 2, SONDE_BLOCK_IO_BUCKETS - 4);
+	__u64 four = sonde_below(bounds[3], value) + sonde_below(bounds[7], value) +
+		     sonde_below(bounds[11], value);
+	__u64 first = sonde_within(four << 2, SONDE_BLOCK_IO_BUCKETS - 4);
 	const volatile __u64 *of = bounds + first;
 
-	return (__u32)sonde_block_io_within(
-		first + ((of[0] - value) >> 63) + ((of[1] - value) >> 63) + ((of[2] - value) >> 63),
-		SONDE_BLOCK_IO_BUCKETS - 1);
+	return (__u32)sonde_within(first + sonde_below(of[0], value) + sonde_below(of[1], value) +
+					   sonde_below(of[2], value),
+				   SONDE_BLOCK_IO_BUCKETS - 1);
 }
 
 /* Where a request is looked for first, from the low half of its address: neighbours, which are used
