@@ -9,7 +9,7 @@
 #include "lib/facts.h"
 #include "lib/rows.h"
 #include "lib/service.h"
-#include "sonde/run_queue.h"
+#include "lib/thread_state.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -21,23 +21,10 @@ const volatile bool count_off_cpu = true;
 const volatile __u64 outlier_wait_ns = ~0ull;
 /* Reason of a blocked system call, by number. */
 const volatile __u8 reason_of_syscall[SONDE_SYSCALLS] = {};
-/* Task storage is younger than 5.10. */
-const volatile bool has_task_storage = true;
-
 /* Counters of each service; 96 KiB a CPU. */
 ROWS(run_queue_rows, SONDE_SLOTS, struct sonde_run_queue_row);
 /* What each CPU runs now. */
 ROWS(running_rows, 1, struct sonde_run_queue_running);
-
-/* Every thread's last absence. Created where a thread is born or found (never in sched_switch:
- * an allocation under the run queue's lock may wake kswapd onto that very lock). Freed with the
- * task. */
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct sonde_run_queue_task);
-} tasks SEC(".maps");
 
 static __always_inline __u64 clock__now(struct sonde_run_queue_running *running,
 					struct task_struct *next)
@@ -69,6 +56,9 @@ static __always_inline __u32 reason_of(struct task_struct *task)
 		return SONDE_OFF_CPU_IO;
 	if (task->flags & 0x00200000 /* PF_KTHREAD */)
 		return SONDE_OFF_CPU_OTHER;
+	/* dd6e10fbd9fb "bpf: Add bpf_task_pt_regs() helper", 5.15 */
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return SONDE_OFF_CPU_OTHER;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 #if defined(__TARGET_ARCH_x86)
 	if (task->thread_info.status & 2 /* TS_COMPAT: other numbers */)
@@ -86,15 +76,14 @@ static __always_inline void leave(struct task_struct *prev, __u64 now, __u64 sin
 {
 	__u32 slot = service__slot(prev->tgid);
 	struct sonde_run_queue_row *row = rows__of_slot(&run_queue_rows, cpu, slot);
-	struct sonde_run_queue_task *task = NULL;
+	struct sonde_run_queue_task *task;
 	bool voluntary;
 
 	if (!row)
 		return;
 	if (count_cpu && since && now > since)
 		row->cpu_ns += now - since;
-	if (has_task_storage)
-		task = bpf_task_storage_get(&tasks, prev, 0, 0);
+	task = thread__state(prev);
 	/* The kernel has already counted this switch in nvcsw or nivcsw: what it said is right
 	 * even where `preempt` and the state mislead (a pending signal). */
 	voluntary = task ? task->voluntary != (__u32)prev->nvcsw : !preempt && state;
@@ -116,12 +105,14 @@ static __always_inline void leave(struct task_struct *prev, __u64 now, __u64 sin
 	task->run_delay = prev->sched_info.run_delay;
 	task->slot = slot;
 	task->reason = voluntary && count_off_cpu ? reason_of(prev) : 0;
+	if (state & 0x80 /* TASK_DEAD */)
+		thread__forget(prev);
 }
 
 /* `next` gets the CPU: how long it waited for one, and how long it was blocked before. */
 static __always_inline void enter(struct task_struct *next, __u64 now, __u32 cpu)
 {
-	struct sonde_run_queue_task *task = NULL;
+	struct sonde_run_queue_task *task;
 	struct sonde_run_queue_row *row;
 	__u64 wait = 0, absent = 0, queued;
 	__u32 slot = service__slot(next->tgid);
@@ -129,8 +120,7 @@ static __always_inline void enter(struct task_struct *next, __u64 now, __u32 cpu
 	row = rows__of_slot(&run_queue_rows, cpu, slot);
 	if (!row)
 		return;
-	if (has_task_storage)
-		task = bpf_task_storage_get(&tasks, next, 0, 0);
+	task = thread__state(next);
 	if (clock_mode == SONDE_CLOCK_WAKEUP) {
 		queued = task ? task->queued : 0;
 	} else {
@@ -217,7 +207,7 @@ int BPF_PROG(sched_switch_before_5_18, bool preempt, struct task_struct *prev,
 
 static __always_inline int stamp(struct task_struct *task)
 {
-	struct sonde_run_queue_task *known = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct sonde_run_queue_task *known = thread__state(task);
 
 	if (known && !known->queued)
 		known->queued = bpf_ktime_get_ns();
@@ -239,7 +229,9 @@ int BPF_PROG(sched_wakeup_new, struct task_struct *task)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(run_queue_fork, struct task_struct *parent, struct task_struct *child)
 {
-	bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct sonde_run_queue_task first = {};
+
+	thread__remember(child, &first, false);
 	return 0;
 }
 
@@ -257,6 +249,6 @@ int run_queue_tasks(struct bpf_iter__task *ctx)
 	first.utime = task->utime;
 	first.stime = task->stime;
 	first.voluntary = task->nvcsw;
-	bpf_task_storage_get(&tasks, task, &first, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	thread__remember(task, &first, true);
 	return 0;
 }

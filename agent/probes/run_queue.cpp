@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -67,6 +68,11 @@ constexpr Setting kSettings[] = {
      "rq (the run queue's own clock, as schedstat), ktime (sees wake-up and idle exit delays too), "
      "wakeup (a stamp at wake-up, for kernels without sched_info), or auto",
      "auto rq ktime wakeup"},
+    {"run_queue.cells",
+     SettingKind::kInteger,
+     "8192",
+     "threads remembered in an array by their number, 64 bytes each, rounded up to a power of two; "
+     "of threads with one cell all but one are in task storage, which is slower"},
     {"run_queue.off_cpu", SettingKind::kBool, "true", "blocked time of each service, by reason"},
     {"run_queue.outlier",
      SettingKind::kDuration,
@@ -119,7 +125,7 @@ public:
   RunQueue(Host& host, Skeleton skeleton, metrics::Bounds bounds)
       : services_(host.services), hooks_(host.hooks), skeleton_(std::move(skeleton)),
         bounds_(std::move(bounds)), cpu_on_(skeleton_->rodata->count_cpu),
-        off_cpu_on_(skeleton_->rodata->count_off_cpu && skeleton_->rodata->has_task_storage),
+        off_cpu_on_(skeleton_->rodata->count_off_cpu),
         loaded_(host.hooks, skeleton_->obj)
   {
   }
@@ -196,29 +202,31 @@ Result<> RunQueue::attach(Host& host)
                       "task_storage",
                       false,
                       "this kernel gives tasks no storage for tracing programs (before 5.11; from "
-                      "7.0 on, CPUs without cmpxchg16b): no blocked time, voluntary and "
-                      "involuntary switches from the scheduler's state");
+                      "7.0 on, CPUs without cmpxchg16b): of threads with one of run_queue.cells only "
+                      "one has blocked time");
   find_tasks();
   return {};
 }
 
 // Kernels from 7.0 on allocate task storage without locks, which a CPU without cmpxchg16b cannot:
-// there everything loads and nothing is ever stored. Seen by looking for this very task's.
+// there everything loads and nothing is ever stored. Seen by giving this very task some.
 bool RunQueue::gives_storage() const
 {
   const UniqueFd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
   if (!self)
     return true;
   const int key = self.get();
-  sonde_run_queue_task stored{};
-  return bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.tasks), &key, &stored) == 0;
+  const sonde_run_queue_task state{};
+  const int map = bpf_map__fd(skeleton_->maps.tasks);
+  if (bpf_map_update_elem(map, &key, &state, BPF_NOEXIST) != 0)
+    return errno == EEXIST;
+  bpf_map_delete_elem(map, &key);
+  return true;
 }
 
 // Runs the iterator that gives state to threads without any.
 void RunQueue::find_tasks()
 {
-  if (!skeleton_->rodata->has_task_storage)
-    return;
   const auto link = bpf::Link::attach_iterator(skeleton_->progs.run_queue_tasks, -1);
   const auto done = link ? bpf::run_iterator(*link) : Result<>(Failure(link.error()));
   hooks_.report("run_queue", "iter/task", done.has_value(), done ? "" : done.error().message());
@@ -271,8 +279,6 @@ void RunQueue::expose_cpu(Scrape& scrape)
 
 std::vector<Loss> RunQueue::losses() const
 {
-  if (!skeleton_->rodata->has_task_storage)
-    return {};
   return {{"unknown_task", ledger_->node().unknown_tasks}};
 }
 
@@ -283,16 +289,21 @@ Result<> RunQueue::self_check()
   return {};
 }
 
+Result<std::uint32_t> cells_for(std::int64_t wanted)
+{
+  if (wanted < 1 || wanted > (1 << 22))
+    return fail("run_queue.cells: 1 to 4Mi");
+  return std::bit_ceil(static_cast<std::uint32_t>(wanted));
+}
+
 void choose_programs(run_queue_bpf& object, sonde_run_queue_clock clock, bool storage)
 {
   const bool hands_over_state = bpf::Features::kernel().tracepoint_arguments("sched_switch") >= 4;
   bpf_program__set_autoload(object.progs.sched_switch, hands_over_state);
   bpf_program__set_autoload(object.progs.sched_switch_before_5_18, !hands_over_state);
-  const bool stamps = clock == SONDE_CLOCK_WAKEUP && storage;
+  const bool stamps = clock == SONDE_CLOCK_WAKEUP;
   bpf_program__set_autoload(object.progs.sched_wakeup, stamps);
   bpf_program__set_autoload(object.progs.sched_wakeup_new, stamps);
-  bpf_program__set_autoload(object.progs.run_queue_fork, storage);
-  bpf_program__set_autoload(object.progs.run_queue_tasks, storage);
   bpf_map__set_autocreate(object.maps.tasks, storage);
 }
 
@@ -300,8 +311,6 @@ Result<std::unique_ptr<RunQueue>> start_with(Host& host, bool storage)
 {
   const auto& kernel = bpf::Features::kernel();
   const auto clock = SONDE_TRY(choose_clock(host.settings.text("run_queue.clock"), kernel));
-  if (clock == SONDE_CLOCK_WAKEUP && !storage)
-    return fail("run_queue.clock: wake-up stamps need task storage, and this kernel gives tasks no storage");
   auto bounds = SONDE_TRY(duration_bounds(host.settings, "run_queue.bounds"));
 
   auto skeleton = SONDE_TRY(Skeleton::open());
@@ -309,6 +318,9 @@ Result<std::unique_ptr<RunQueue>> start_with(Host& host, bool storage)
   auto& config = *skeleton->rodata;
   config.sonde_family = host.family;
   config.clock_mode = clock;
+  const auto cells = SONDE_TRY(cells_for(host.settings.integer("run_queue.cells")));
+  bpf_map__set_max_entries(skeleton->maps.run_queue_cells, cells);
+  config.cell_mask = cells - 1;
   config.has_task_storage = storage;
   config.count_cpu = host.settings.flag("probe.cpu");
   config.count_off_cpu = host.settings.flag("run_queue.off_cpu");

@@ -45,7 +45,7 @@ struct sonde_run_queue_running {
 	__u64 padding[3];
 };
 
-/* Threads known to the agent, kept in their task storage. */
+/* What is known of a thread. */
 struct sonde_run_queue_task {
 	__u64 since;	 /* switch-out, 0 while it runs or was never switched out */
 	__u64 queued;	 /* SONDE_CLOCK_WAKEUP: when it became runnable */
@@ -56,6 +56,13 @@ struct sonde_run_queue_task {
 	__u16 reason;
 };
 
+struct sonde_run_queue_cell {
+	struct sonde_run_queue_task state;
+	__u64 task; /* its address; 0 in a free cell */
+	__u64 padding;
+};
+
+SONDE_STATIC_ASSERT(sizeof(struct sonde_run_queue_cell) == 64, "a cache line");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_run_queue_row) == 384, "multiple of a cache line");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_run_queue_running) == 64, "a cache line");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_run_queue_task) == 48, "wire format");
