@@ -47,26 +47,43 @@ static __always_inline __u64 clock__now(struct sonde_run_queue_running *running,
 	return now - offset;
 }
 
-static __always_inline __u32 reason_of(struct task_struct *task)
+/* The system call that a task is in; one that does not exist where that cannot be told. */
+static __always_inline __u64 syscall_of(struct task_struct *task)
 {
 	struct pt_regs *regs;
+	__u64 nr = SONDE_SYSCALLS;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		regs = (struct pt_regs *)bpf_task_pt_regs(task);
+#if defined(__TARGET_ARCH_x86)
+		return regs->orig_ax;
+#else
+		return regs->syscallno;
+#endif
+	}
+	/* Before dd6e10fbd9fb "bpf: Add bpf_task_pt_regs() helper", 5.15: at the end of the stack,
+	 * whose size is only known where there is but one. */
+#if defined(__TARGET_ARCH_x86)
+	bpf_probe_read_kernel(&nr, sizeof(nr),
+			      (void *)task->stack + (1 << 14) - bpf_core_type_size(struct pt_regs) +
+				      bpf_core_field_offset(struct pt_regs, orig_ax));
+#endif
+	return nr;
+}
+
+static __always_inline __u32 reason_of(struct task_struct *task)
+{
 	__u64 nr;
 
 	if (task->in_iowait)
 		return SONDE_OFF_CPU_IO;
 	if (task->flags & 0x00200000 /* PF_KTHREAD */)
 		return SONDE_OFF_CPU_OTHER;
-	/* dd6e10fbd9fb "bpf: Add bpf_task_pt_regs() helper", 5.15 */
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-		return SONDE_OFF_CPU_OTHER;
-	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 #if defined(__TARGET_ARCH_x86)
 	if (task->thread_info.status & 2 /* TS_COMPAT: other numbers */)
 		return SONDE_OFF_CPU_OTHER;
-	nr = regs->orig_ax;
-#else
-	nr = regs->syscallno;
 #endif
+	nr = syscall_of(task);
 	return nr < SONDE_SYSCALLS ? reason_of_syscall[nr] : SONDE_OFF_CPU_OTHER;
 }
 
@@ -109,6 +126,12 @@ static __always_inline void leave(struct task_struct *prev, __u64 now, __u64 sin
 		thread__forget(prev);
 }
 
+/* Volatile: the compiler must not make one load of this and of a field of the kernel's. */
+static __always_inline __u64 stamped(struct sonde_run_queue_task *task)
+{
+	return *(volatile __u64 *)&task->queued;
+}
+
 /* `next` gets the CPU: how long it waited for one, and how long it was blocked before. */
 static __always_inline void enter(struct task_struct *next, __u64 now, __u32 cpu)
 {
@@ -122,7 +145,7 @@ static __always_inline void enter(struct task_struct *next, __u64 now, __u32 cpu
 		return;
 	task = thread__state(next);
 	if (clock_mode == SONDE_CLOCK_WAKEUP) {
-		queued = task ? task->queued : 0;
+		queued = task ? stamped(task) : 0;
 	} else {
 		queued = next->sched_info.last_queued;
 		/* A waiting task that changed CPUs had its first part moved to run_delay. */
@@ -133,7 +156,7 @@ static __always_inline void enter(struct task_struct *next, __u64 now, __u32 cpu
 	 * Without any stamp it counts as one that did not wait, so that there is one observation
 	 * for each switch and no absence is forgotten. */
 	if (!queued && task)
-		queued = task->queued;
+		queued = stamped(task);
 	if (queued && (__s64)(now - queued) > 0)
 		wait += now - queued;
 	if (task && task->since) {

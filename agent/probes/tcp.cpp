@@ -45,7 +45,7 @@ constexpr Setting kSettings[] = {
      "refuses a connection whose storage does not fit, which false avoids"},
     {"tcp.hash_size",
      SettingKind::kInteger,
-     "64Ki",
+     "32Ki",
      "sockets known at once with tcp.storage=hash; what comes beyond is lost and counted"},
     {"tcp.drops", SettingKind::kBool, "true", "dropped TCP packets by reason"},
 };
