@@ -8,8 +8,9 @@ namespace sonde {
 Result<std::unique_ptr<Facts>> Facts::open(bpf::SharedMaps& maps, EventLoop& loop)
 {
   std::unique_ptr<Facts> facts(new Facts());
+  const int fd = maps.ring_fd();
   facts->ring_ = SONDE_TRY(bpf::Ring::open(
-      maps.ring_fd(),
+      {&fd, 1},
       loop,
       [self = facts.get()](void* data, std::size_t size) { self->on_record(data, size); },
       [&maps](bool awake) { maps.set_reader_awake(awake); }));

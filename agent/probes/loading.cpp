@@ -31,6 +31,12 @@ LoadedObject::LoadedObject(Hooks& hooks, bpf_object* object) : hooks_(&hooks)
   }
 }
 
+void LoadedObject::add_map(int fd)
+{
+  hooks_->map(fd, bpf::charged_bytes(fd));
+  fds_.push_back(fd);
+}
+
 LoadedObject::LoadedObject(LoadedObject&& other) noexcept
     : hooks_(std::exchange(other.hooks_, nullptr)), fds_(std::move(other.fds_))
 {

@@ -29,6 +29,9 @@ public:
   LoadedObject& operator=(const LoadedObject&) = delete;
   ~LoadedObject();
 
+  // Of a map that does not belong to the object itself.
+  void add_map(int fd);
+
 private:
   Hooks* hooks_ = nullptr;
   std::vector<int> fds_;

@@ -125,8 +125,7 @@ public:
   RunQueue(Host& host, Skeleton skeleton, metrics::Bounds bounds)
       : services_(host.services), hooks_(host.hooks), skeleton_(std::move(skeleton)),
         bounds_(std::move(bounds)), cpu_on_(skeleton_->rodata->count_cpu),
-        off_cpu_on_(skeleton_->rodata->count_off_cpu),
-        loaded_(host.hooks, skeleton_->obj)
+        off_cpu_on_(skeleton_->rodata->count_off_cpu), loaded_(host.hooks, skeleton_->obj)
   {
   }
   ~RunQueue() override { services_.remove_observer(*this); }
@@ -198,12 +197,13 @@ Result<> RunQueue::attach(Host& host)
     return fail("attach tp_btf/sched_switch: see sonde_probe_up{probe=\"run_queue\"}");
   host.hooks.report("cpu", "tp_btf/sched_switch", cpu_on_, cpu_on_ ? "" : "off: probe.cpu");
   if (!skeleton_->rodata->has_task_storage)
-    host.hooks.report("run_queue",
-                      "task_storage",
-                      false,
-                      "this kernel gives tasks no storage for tracing programs (before 5.11; from "
-                      "7.0 on, CPUs without cmpxchg16b): of threads with one of run_queue.cells only "
-                      "one has blocked time");
+    host.hooks.report(
+        "run_queue",
+        "task_storage",
+        false,
+        "this kernel gives tasks no storage for tracing programs (before 5.11; from "
+        "7.0 on, CPUs without cmpxchg16b): of threads with one of run_queue.cells only "
+        "one has blocked time");
   find_tasks();
   return {};
 }

@@ -41,8 +41,9 @@ constexpr Setting kSettings[] = {
     {"socket.ring-bytes",
      SettingKind::kInteger,
      "0",
-     "ring for what is captured, a power of two; what finds it full is lost and counted; 0: 8Mi, "
-     "or 4Mi where kernel.pid_max is above a million, so that all maps stay within 16 MiB"},
+     "rings for what is captured, all CPUs' together, a power of two; what finds its CPU's full is "
+     "lost and counted; 0: 8Mi, or 4Mi where kernel.pid_max is above a million, so that all maps "
+     "stay within 16 MiB"},
     {"http.routes",
      SettingKind::kTexts,
      "",
@@ -131,6 +132,7 @@ private:
   EventLoop::Timer around_;
   std::atomic<bool> survey_wanted_{true};  // by a scrape since the last one
   bpf::Link alive_;
+  Rings rings_;
   std::unique_ptr<bpf::Ring> ring_;
   std::vector<bpf::Link> links_;
 };
@@ -153,8 +155,11 @@ Result<> Socket::connect()
       *routes_,
       SONDE_TRY(protocols::Connections::options(host_.settings)),
       [this](std::chrono::nanoseconds delay) { sweep_.arm_once(delay); });
+  rings_ = SONDE_TRY(Rings::create(*skeleton_.operator->()));
+  for (const int fd : rings_.fds())
+    loaded_.add_map(fd);
   ring_ = SONDE_TRY(bpf::Ring::open(
-      bpf_map__fd(skeleton_->maps.socket_records),
+      rings_.fds(),
       host_.loop,
       [this](void* data, std::size_t size) { on_record(data, size); },
       [this](bool awake) { say_awake(awake); }));
@@ -256,13 +261,17 @@ void Socket::look_around()
     connections_->survey();
 }
 
-// What the kernel no longer keeps has been closed. The list is made after the ring was emptied, so
-// a socket that is not in it cannot have records to come.
+// What the kernel no longer keeps has been closed. The list is made after the rings were emptied,
+// so a socket that is not in it cannot have records to come; on a node too busy for that next time.
 void Socket::find_ended()
 {
   if (unix_sockets_.empty() || !alive_)
     return;
-  ring_->drain();
+  bool emptied = ring_->drain();
+  for (int again = 0; !emptied && again < 10; ++again)
+    emptied = ring_->drain();
+  if (!emptied)
+    return;
   const UniqueFd iterator(bpf_iter_create(alive_.fd()));
   if (!iterator)
     return;
@@ -348,7 +357,7 @@ Result<std::unique_ptr<Probe>> start(Host& host)
   SONDE_TRY(host.maps.share_with(skeleton->obj));
   skeleton->rodata->sonde_family = host.family;
   choose_programs(*skeleton.operator->(), source);
-  bpf_map__set_max_entries(skeleton->maps.socket_records, ring_bytes(host));
+  Rings::prepare(*skeleton.operator->(), host.maps.cpus(), ring_bytes(host));
   SONDE_TRY(skeleton.load());
   auto probe = std::make_unique<Socket>(host, std::move(skeleton));
   SONDE_TRY(probe->connect());

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/probes/socket_programs.hpp"
 
+#include <algorithm>
+#include <bit>
+
+#include <bpf/bpf.h>
+
 #include "socket.skel.h"
 
 #include "agent/bpf/features.hpp"
@@ -62,6 +67,32 @@ void choose_programs(socket_bpf& object, Source source)
   const bool local = functions && kernel.has_function("unix_stream_sendmsg");
   bpf_program__set_autoload(programs.socket_unix_sent, local);
   bpf_program__set_autoload(programs.socket_unix_received, local);
+}
+
+void Rings::prepare(socket_bpf& object, unsigned cpus, std::uint64_t bytes)
+{
+  // A record has up to 16 KiB.
+  constexpr std::uint64_t kLeast = 1U << 17;
+  constexpr std::uint64_t kMost = 1U << 30;
+  const auto each = std::clamp(std::bit_floor(bytes / std::max(cpus, 1U)), kLeast, kMost);
+  object.rodata->socket_ring_bytes = static_cast<std::uint32_t>(each);
+  bpf_map__set_max_entries(object.maps.socket_rings, cpus);
+}
+
+Result<Rings> Rings::create(socket_bpf& object)
+{
+  Rings rings;
+  const int outer = bpf_map__fd(object.maps.socket_rings);
+  for (std::uint32_t cpu = 0; cpu < bpf_map__max_entries(object.maps.socket_rings); ++cpu) {
+    UniqueFd ring(bpf_map_create(
+        BPF_MAP_TYPE_RINGBUF, "socket_ring", 0, 0, object.rodata->socket_ring_bytes, nullptr));
+    const int fd = ring.get();
+    if (!ring || bpf_map_update_elem(outer, &cpu, &fd, BPF_ANY) != 0)
+      return fail(errno, "create the ring of a CPU");
+    rings.fds_.push_back(fd);
+    rings.rings_.push_back(std::move(ring));
+  }
+  return rings;
 }
 
 }  // namespace sonde::socket

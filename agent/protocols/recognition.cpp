@@ -7,6 +7,15 @@ namespace sonde::protocols {
 
 namespace {
 
+// Of all connections together, beyond what each may keep in any case.
+constexpr std::size_t kBudget = 16U << 20U;
+thread_local std::size_t kept_beyond = 0;
+
+std::size_t beyond(std::size_t bytes)
+{
+  return bytes - std::min(bytes, Recognition::kMaxBytes);
+}
+
 // So many items without a yes, and the role that nobody expected may have it.
 constexpr std::size_t kEnough = 8;
 
@@ -34,6 +43,22 @@ bool Recognition::looks_encrypted() const
       bytes_, [this](const auto& bytes) { return is_tls_record(bytes, from_start_); });
 }
 
+Recognition::~Recognition()
+{
+  for (const auto& bytes : bytes_)
+    kept_beyond -= beyond(bytes.size());
+}
+
+// A pipeline of a client that is joined is known by its answers only, and these come behind it.
+std::size_t Recognition::room(const std::string& bytes) const
+{
+  if (from_start_)
+    return kMaxBytes - std::min(kMaxBytes, bytes.size());
+  const auto left = kBudget - std::min(kBudget, kept_beyond);
+  const auto most = std::min(kMostBytes, std::max(kMaxBytes, bytes.size()) + left);
+  return most - std::min(most, bytes.size());
+}
+
 void Recognition::keep(std::uint8_t kernel_direction, const Item& item)
 {
   auto& bytes = bytes_.at(kernel_direction);
@@ -46,9 +71,11 @@ void Recognition::keep(std::uint8_t kernel_direction, const Item& item)
   Item kept = item;
   const auto offset = static_cast<std::uint32_t>(bytes.size());
   if (item.kind == Item::Kind::kBytes) {
-    const auto taken = item.bytes.substr(0, kMaxBytes - std::min(kMaxBytes, bytes.size()));
+    const auto taken = item.bytes.substr(0, room(bytes));
     kept.length = taken.size();
+    kept_beyond -= beyond(bytes.size());
     bytes += taken;
+    kept_beyond += beyond(bytes.size());
     kept.bytes = {};
   }
   if (items_.size() < kMaxItems)
@@ -66,7 +93,9 @@ void Recognition::keep(std::uint8_t kernel_direction, const Item& item)
 bool Recognition::full() const
 {
   return items_.size() >= kMaxItems ||
-         std::ranges::any_of(bytes_, [](const auto& bytes) { return bytes.size() >= kMaxBytes; }) ||
+         std::ranges::any_of(
+             bytes_,
+             [this](const auto& bytes) { return from_start_ && bytes.size() >= kMaxBytes; }) ||
          std::ranges::any_of(unbroken_, [](const auto& end) { return end.has_value(); });
 }
 
@@ -74,7 +103,8 @@ Match Recognition::ask(std::span<const Protocol* const> protocols, Role role, An
 {
   const auto head = [&](Direction direction) {
     const auto at = kernel_direction_of(role, direction);
-    return std::string_view(bytes_[at]).substr(0, unbroken_[at].value_or(std::string::npos));
+    return std::string_view(bytes_[at])
+        .substr(0, std::min(unbroken_[at].value_or(kMaxBytes), kMaxBytes));
   };
   const Heads heads{.to_server = head(Direction::kToServer),
                     .to_client = head(Direction::kToClient),

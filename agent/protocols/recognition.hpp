@@ -31,7 +31,10 @@ constexpr std::uint8_t kernel_direction_of(Role role, Direction direction)
 
 class Recognition {
 public:
-  static constexpr std::size_t kMaxBytes = 16 << 10;  // of each direction
+  // Of each direction: what is looked at and kept in any case, and what is kept at most of a
+  // connection that is joined, while all of these have no more than 16 MiB together.
+  static constexpr std::size_t kMaxBytes = 16 << 10;
+  static constexpr std::size_t kMostBytes = 256 << 10;
   static constexpr std::size_t kMaxItems = 256;
 
   struct Answer {
@@ -41,6 +44,9 @@ public:
   };
 
   explicit Recognition(bool from_start) : from_start_(from_start) {}
+  Recognition(const Recognition&) = delete;
+  Recognition& operator=(const Recognition&) = delete;
+  ~Recognition();
 
   void keep(std::uint8_t kernel_direction, const Item& item);
   // `hint`: the role that is tried first, if there is one.
@@ -70,6 +76,7 @@ private:
 
   Match ask(std::span<const Protocol* const> protocols, Role role, Answer& answer) const;
   bool full() const;
+  std::size_t room(const std::string& bytes) const;
 
   bool from_start_;
   std::array<std::string, SONDE_SOCKET_DIRECTIONS> bytes_;

@@ -16,16 +16,23 @@ static __always_inline void record__begin(struct sonde_record *record, __u16 kin
 	record->ktime_ns = bpf_ktime_get_ns();
 }
 
-/* Submits to `ring` and wakes the agent when it sleeps (`reader_map` tells) and when more than one
- * part in `parts` of the ring is full: a wake-up a record costs ten times the record. What lies in
- * the ring does not tell whether it sleeps: of two records reserved at once in an empty ring neither
- * is the first one waiting. */
-static __always_inline void record__submit(void *record, void *ring, void *reader_map,
-					   const __u32 parts)
+/* Whether the agent looks again by itself: a wake-up a record costs ten times the record. What lies
+ * in the ring does not tell: of two records reserved at once in an empty ring neither is the first
+ * one waiting. */
+static __always_inline bool record__read_soon(void *reader_map)
 {
 	__u32 zero = 0;
 	struct sonde_facts_reader *reader = bpf_map_lookup_elem(reader_map, &zero);
-	bool wake = !reader || !*(volatile __u64 *)&reader->awake ||
+
+	return reader && *(volatile __u64 *)&reader->awake;
+}
+
+/* Submits to `ring` and wakes the agent when it sleeps and when more than one part in `parts` of
+ * the ring is full. */
+static __always_inline void record__submit(void *record, void *ring, void *reader_map,
+					   const __u32 parts)
+{
+	bool wake = !record__read_soon(reader_map) ||
 		    bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >
 			    bpf_ringbuf_query(ring, BPF_RB_RING_SIZE) / parts;
 

@@ -6,11 +6,36 @@
 #include "lib/rows.h"
 #include "sonde/socket.h"
 
-/* Records of all sockets, in the order in which they were reserved; size: socket.ring-bytes. */
-struct {
+struct socket_ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096);
-} socket_records SEC(".maps");
+	__uint(max_entries, 4096); /* the agent's: socket.ring-bytes */
+};
+
+/* Records of all sockets, in a ring for each CPU: of one for all, CPUs that serve the same rate
+ * pull its lock, its positions and the last record's header from each other, 300 ns a record. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1); /* CPUs, the agent's */
+	__type(key, __u32);
+	__array(values, struct socket_ring);
+} socket_rings SEC(".maps");
+
+/* Of each. */
+const volatile __u32 socket_ring_bytes = 4096;
+
+static __always_inline void *socket__ring(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&socket_rings, &cpu);
+}
+
+static __always_inline __u64 socket__ring_used(void)
+{
+	void *ring = socket__ring();
+
+	return ring ? bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) : 0;
+}
 
 /* Whether the agent looks again by itself; see lib/ring.h. */
 struct {
@@ -42,13 +67,12 @@ static __always_inline struct sonde_socket_row *socket__row(void)
  * messages are worth more than the whole of a few. */
 static __always_inline __u32 socket__spare(__u32 limit, __u32 bytes)
 {
-	__u64 used, size;
+	__u64 used, size = socket_ring_bytes;
 	__u32 most;
 
 	if (bytes <= SONDE_SOCKET_TURN_LIMIT)
 		return limit;
-	used = bpf_ringbuf_query(&socket_records, BPF_RB_AVAIL_DATA);
-	size = bpf_ringbuf_query(&socket_records, BPF_RB_RING_SIZE);
+	used = socket__ring_used();
 	most = used * 4 > size * 3 ? 464 : used * 2 > size ? 2000 : limit;
 
 	if (most >= limit)
@@ -60,7 +84,8 @@ static __always_inline __u32 socket__spare(__u32 limit, __u32 bytes)
 
 static __always_inline void *socket__reserve(__u16 kind, __u32 size)
 {
-	struct sonde_record *record = bpf_ringbuf_reserve(&socket_records, size, 0);
+	void *ring = socket__ring();
+	struct sonde_record *record = ring ? bpf_ringbuf_reserve(ring, size, 0) : NULL;
 
 	if (!record) {
 		SOCKET_COUNT(lost_ring);
@@ -72,5 +97,8 @@ static __always_inline void *socket__reserve(__u16 kind, __u32 size)
 
 static __always_inline void socket__submit(void *record)
 {
-	record__submit(record, &socket_records, &socket_reader, 4);
+	bool wake =
+		!record__read_soon(&socket_reader) || socket__ring_used() > socket_ring_bytes / 4;
+
+	bpf_ringbuf_submit(record, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What run_queue.bpf.c keeps of every thread, from where it is born or found to its last switch
- * (never created in sched_switch: an allocation under the run queue's lock may wake kswapd onto that
- * very lock). In the cell of its number: an array's look-up is inlined, task storage costs 25 ns. A
- * thread whose cell another one has is in task storage. */
+ * (never created in sched_switch: an allocation under the run queue's lock may wake kswapd onto
+ * that very lock). In the cell of its number: an array's look-up is inlined, task storage costs 25
+ * ns. A thread whose cell another one has is in task storage. */
 #pragma once
 
 #include "sonde/run_queue.h"
@@ -15,7 +15,7 @@ const volatile __u32 cell_mask = 0;
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE); /* aligned to cache lines */
-	__uint(max_entries, 1); /* the agent's */
+	__uint(max_entries, 1);		   /* the agent's */
 	__type(key, __u32);
 	__type(value, struct sonde_run_queue_cell);
 } run_queue_cells SEC(".maps");

@@ -18,6 +18,7 @@ struct SocketTap::Programs {
   std::vector<bpf::Link> links = {};
   bpf::Rows<sonde_socket_row> rows = {};
   bpf::Mapping verdicts = {};
+  socket::Rings rings = {};
   std::unique_ptr<bpf::Ring> ring = {};
 };
 
@@ -35,7 +36,7 @@ Result<std::unique_ptr<SocketTap>> SocketTap::start(NodeFixture& node, const std
   auto skeleton = SONDE_TRY(bpf::Skeleton<socket_bpf>::open());
   SONDE_TRY(node.maps().share_with(skeleton->obj));
   socket::choose_programs(*skeleton.operator->(), chosen);
-  bpf_map__set_max_entries(skeleton->maps.socket_records, 64U << 20);
+  socket::Rings::prepare(*skeleton.operator->(), node.maps().cpus(), 64U << 20);
   SONDE_TRY(skeleton.load());
   std::unique_ptr<SocketTap> tap(new SocketTap());
   tap->programs_.reset(new Programs{node, std::move(skeleton)});
@@ -46,10 +47,11 @@ Result<std::unique_ptr<SocketTap>> SocketTap::start(NodeFixture& node, const std
       SONDE_TRY(bpf::Mapping::create(bpf_map__fd(programs.skeleton->maps.socket_verdicts),
                                      sizeof(sonde_socket_verdict) * SONDE_SOCKET_VERDICTS,
                                      true));
+  programs.rings = SONDE_TRY(socket::Rings::create(*programs.skeleton.operator->()));
   Result<> opened;
   node.on_loop([&] {
     auto ring = bpf::Ring::open(
-        bpf_map__fd(programs.skeleton->maps.socket_records),
+        programs.rings.fds(),
         node.loop(),
         [self = tap.get()](void* data, std::size_t size) { self->on_record(data, size); },
         [](bool) {});

@@ -94,6 +94,28 @@ TEST(ConnectionsProtocols, TellRedisFromHttpWhateverTheHintSays)
   EXPECT_EQ(node.value(R"(sonde_connections{protocol="redis"})"), "3");
 }
 
+TEST(ConnectionsProtocols, CountALongPipelineOfAConnectionThatIsJoined)
+{
+  Node node;
+  Socket client(3, SONDE_SOCKET_ROLE_CLIENT, 11);
+  client.between(1, 40'000, 2, 6379);
+  client.opened.from_start = 0;
+  node.open(client);
+  const std::string command =
+      "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$900\r\n" + std::string(900, 'v') + "\r\n";
+  std::string batch;
+  for (int i = 0; i < 40; ++i)
+    batch += command;
+  for (std::size_t at = 0; at < batch.size(); at += 4096)
+    node.sent(client, batch.substr(at, 4096));
+  for (int i = 0; i < 40; ++i)
+    node.received(client, "+OK\r\n");
+  EXPECT_EQ(
+      node.value(R"(redis_operations_total{service="cache",peer="10.0.0.2:6379",operation="SET"})"),
+      "40");
+  EXPECT_EQ(node.value(R"(sonde_connections{protocol="redis"})"), "1");
+}
+
 TEST(ConnectionsProtocols, LeaveAnUpgradedConnectionAlone)
 {
   Node node;
