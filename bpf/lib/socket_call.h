@@ -53,6 +53,10 @@ struct socket_call {
 	struct socket_piece piece;
 };
 
+/* In socket_chunks.h. */
+static __always_inline __u32 chunks__found(struct socket_order *call, __u32 head);
+static __always_inline __u32 chunks__most(const struct socket_call *call);
+
 static __always_inline void call__describe(struct socket_order *call, struct sonde_socket_bytes *to,
 					   __u32 covered, __u32 captured)
 {
@@ -82,42 +86,51 @@ static __always_inline void call__cover(struct socket_order *call, __u32 covered
 
 /* A record with `length` bytes from `base`, at most `room`, a constant: a ring reserves constant
  * sizes only. Bytes that cannot be read (the page went away) are covered, not captured. Where a
- * message begins whose chunks are to be followed it ends with the head: the bytes it covers. */
+ * message begins whose body is to be followed, its bytes end with the head: those are returned. So
+ * they do where a message begins in it that is not whole: `begins` stays. */
 static __always_inline __u32 call__copy(struct socket_order *call, __u64 base, __u32 covered,
 					__u64 length, const __u32 room)
 {
 	struct sonde_socket_bytes *to =
 		socket__reserve(SONDE_KIND_SOCKET_BYTES, sizeof(*to) + room);
-	bool begins = call->begins;
 	__u32 head = 0;
 
-	call->begins = 0;
-	if (!to)
+	if (!to) {
+		call->begins = 0;
 		return covered;
+	}
 	/* The compiler knows that it is, the verifier must see it. */
 	barrier_var(length);
 	if (length > room)
 		length = room;
 	call__describe(call, to, covered, length);
+	/* From here on numbers are read from the record again: the stack has no place for them. */
 	if (bpf_probe_read_user(to + 1, length, (void *)base)) {
 		to->captured = 0;
 		to->flags |= SONDE_SOCKET_UNREADABLE;
 		SOCKET_COUNT(faults);
-	} else if (begins && length >= HEAD_LEAST) {
+	} else if (call->begins && to->captured >= HEAD_LEAST) {
+		call->chunks.padding = to->captured;
+		call->chunks.digits = call->left == to->captured ? HEAD_WHOLE : 0;
 		if (room == 80)
-			head = socket_head_80((struct head_80 *)(to + 1), length);
+			head = socket_head_80(&call->chunks, (struct head_80 *)(to + 1));
 		else if (room == 464)
-			head = socket_head_464((struct head_464 *)(to + 1), length);
+			head = socket_head_464(&call->chunks, (struct head_464 *)(to + 1));
 		else
-			head = socket_head_2000((struct head_2000 *)(to + 1), length);
+			head = socket_head_2000(&call->chunks, (struct head_2000 *)(to + 1));
 	}
 	if (head) {
-		to->captured = to->covered = covered = head;
-		call->chunks.framing = SONDE_CHUNKS_SIZE;
-		call->chunks.left = call->chunks.digits = 0;
+		call->begins = 0;
+		to->captured = head;
+		to->covered = head + chunks__found(call, head);
+	} else if (call->begins && (head = head__next(&call->chunks))) {
+		to->captured = to->covered = head;
+	} else {
+		call->begins = 0;
+		head = to->covered;
 	}
 	socket__submit(to);
-	return covered;
+	return head;
 }
 
 /* What the record covers. Global, as others below: verified once, and not in every state of its
@@ -199,10 +212,13 @@ static long call__step(__u32 index, struct socket_call *call)
 	}
 	length = length < call->head ? length : call->head;
 	length = length < SONDE_SOCKET_MAX_CHUNK ? length : SONDE_SOCKET_MAX_CHUNK;
+	/* No more than is looked through. */
+	if (call->begins && length > 2000)
+		length = 2000;
 	covered = call->head > length || call->tail || call->begins ? length : call->left;
 	took = socket_capture(&call->order, call->base, covered, length);
-	if (chunks__follow(&call->order)) {
-		call->head = 0;
+	if (chunks__follow(&call->order) || call->begins) {
+		call->head = call->begins ? chunks__most(call) : 0;
 		call__advance(call, took);
 		return 0;
 	}

@@ -1,14 +1,44 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Chunked bodies of HTTP/1.x (RFC 9112, 7.1), followed where the bytes lie: only the lines of sizes
- * are captured, however large calls and chunks are, and whether or not the agent keeps up. What does
- * not read as a chunk ends the following: the agent decodes, this chooses what it gets to see. */
+/* Bodies of HTTP/1.x (RFC 9112, 6 and 7.1), followed where the bytes lie: of chunked ones only the
+ * lines of sizes and trailers are captured, of those with a length nothing, however large calls and
+ * chunks are, and whether or not the agent keeps up. What does not read as a chunk ends the
+ * following: the agent decodes, this chooses what it gets to see. */
 #pragma once
 
 #define CHUNKS_MOST_DIGITS 7
 
 static __always_inline bool chunks__follow(const struct socket_order *call)
 {
-	return call->chunks.framing && call->chunks.framing != SONDE_CHUNKS_ENDED;
+	return call->chunks.framing != SONDE_CHUNKS_NONE;
+}
+
+static __always_inline bool chunks__in_data(const struct sonde_socket_chunks *chunks)
+{
+	return chunks->framing == SONDE_CHUNKS_DATA || chunks->framing == SONDE_CHUNKS_BODY;
+}
+
+/* `bytes` of data have passed. */
+static __always_inline void chunks__pass(struct sonde_socket_chunks *chunks, __u32 bytes)
+{
+	chunks->left -= bytes;
+	if (!chunks->left)
+		chunks->framing = chunks->framing == SONDE_CHUNKS_DATA ? SONDE_CHUNKS_SIZE
+									: SONDE_CHUNKS_NONE;
+}
+
+/* A head of so many bytes begins the call; returns how much of it is body that nobody needs to see. */
+static __always_inline __u32 chunks__found(struct socket_order *call, __u32 head)
+{
+	struct sonde_socket_chunks *chunks = &call->chunks;
+	__u32 behind = call->left - head;
+
+	if (chunks->digits & HEAD_CHUNKED) {
+		chunks->framing = SONDE_CHUNKS_SIZE;
+		chunks->left = chunks->digits = 0;
+		return 0;
+	}
+	chunks->framing = SONDE_CHUNKS_BODY;
+	return chunks->left < behind ? chunks->left : behind;
 }
 
 /* A byte of the line of a size; true where the line ends, or is none. */
@@ -17,14 +47,25 @@ static __always_inline bool chunks__byte(struct sonde_socket_chunks *chunks, __u
 	__u8 digit = byte - '0';
 
 	if (byte == '\n') {
+		if (chunks->framing == SONDE_CHUNKS_TRAILERS) {
+			/* An empty line is the end. */
+			if (!chunks->digits)
+				chunks->framing = SONDE_CHUNKS_NONE;
+			chunks->digits = 0;
+			return true;
+		}
 		if (!chunks->digits)
 			return false;
 		chunks->digits = 0;
-		chunks->framing = chunks->left ? SONDE_CHUNKS_DATA : SONDE_CHUNKS_ENDED;
+		chunks->framing = chunks->left ? SONDE_CHUNKS_DATA : SONDE_CHUNKS_TRAILERS;
 		return true;
 	}
 	if (byte == '\r' || chunks->framing == SONDE_CHUNKS_EXTENSION)
 		return false;
+	if (chunks->framing == SONDE_CHUNKS_TRAILERS) {
+		chunks->digits = 1;
+		return false;
+	}
 	if (digit > 9)
 		digit = (byte | 0x20) - 'a' < 6u ? (byte | 0x20) - 'a' + 10 : 0xff;
 	if (digit < 16 && chunks->digits < CHUNKS_MOST_DIGITS) {
@@ -82,6 +123,27 @@ static __always_inline bool chunks__read(struct socket_call *call)
 	       !bpf_probe_read_user(call->piece.bytes, length, (void *)call->base);
 }
 
+/* Of a message that begins within a call, at least what can be looked through. */
+static __always_inline __u32 chunks__most(const struct socket_call *call)
+{
+	return call->most > 2000 ? call->most : 2000;
+}
+
+/* The next message begins here. */
+static __always_inline void chunks__next(struct socket_call *call)
+{
+	call->head = chunks__most(call);
+	call->begins = 1;
+}
+
+/* What ended the following was the end of the body, the line end behind its trailers. */
+static __always_inline bool chunks__at_end(const struct socket_call *call)
+{
+	__u32 last = call->piece.used - 1;
+
+	return last < SOCKET_PIECE && call->piece.bytes[last] == '\n';
+}
+
 /* One step within a followed body: data passed by, or the line of a size; 1 at the end. */
 __noinline int socket_follow(struct socket_call *call)
 {
@@ -92,12 +154,12 @@ __noinline int socket_follow(struct socket_call *call)
 		return 1;
 	chunks = &call->chunks;
 	length = call->run < call->left ? call->run : call->left;
-	if (chunks->framing == SONDE_CHUNKS_DATA) {
+	if (chunks__in_data(chunks)) {
 		length = length < chunks->left ? length : chunks->left;
-		chunks->left -= length;
-		if (!chunks->left)
-			chunks->framing = SONDE_CHUNKS_SIZE;
+		chunks__pass(chunks, length);
 		call__advance(call, length);
+		if (!chunks->framing)
+			chunks__next(call);
 		return 0;
 	}
 	if (!chunks__read(call)) {
@@ -107,15 +169,14 @@ __noinline int socket_follow(struct socket_call *call)
 		return 1;
 	}
 	socket_line(&call->order.chunks, &call->piece);
-	if (chunks->framing == SONDE_CHUNKS_NONE) {
+	if (!chunks->framing && !chunks__at_end(call)) {
 		call->head = call->most;
 		return 0;
 	}
 	chunks__emit(call);
 	call__advance(call, call->piece.used);
-	/* Trailers, and what may follow them. */
-	if (chunks->framing == SONDE_CHUNKS_ENDED)
-		call->head = call->most;
+	if (!chunks->framing)
+		chunks__next(call);
 	return 0;
 }
 
@@ -147,7 +208,7 @@ static __always_inline void chunks__resume(struct socket_order *call,
 static __always_inline void chunks__begin(struct socket_call *call)
 {
 	call->head = call->pass = 0;
-	if (call->chunks.framing == SONDE_CHUNKS_DATA)
+	if (chunks__in_data(&call->chunks))
 		call__cover(&call->order, call->chunks.left < call->left ? call->chunks.left : call->left);
 }
 

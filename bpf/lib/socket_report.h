@@ -73,10 +73,8 @@ static __always_inline void unseen(struct socket_order *order)
 {
 	struct sonde_socket_chunks *chunks = &order->chunks;
 
-	if (chunks->framing == SONDE_CHUNKS_DATA && chunks->left > order->left)
-		chunks->left -= order->left;
-	else if (chunks->framing == SONDE_CHUNKS_DATA && chunks->left == order->left)
-		chunks->left = 0, chunks->framing = SONDE_CHUNKS_SIZE;
+	if (chunks__in_data(chunks) && chunks->left >= order->left)
+		chunks__pass(chunks, order->left);
 	else
 		chunks->framing = SONDE_CHUNKS_NONE;
 }

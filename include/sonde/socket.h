@@ -39,8 +39,9 @@ enum sonde_socket_mode {
 	 * speaks; later calls of the turn give no more than SONDE_SOCKET_TURN_LIMIT bytes. */
 	SONDE_SOCKET_PER_TURN = 8,
 	/* Added: the stream is HTTP/1.x. Of a chunked body the probe follows the framing from the
-	 * head on and captures its lines of sizes whatever the limit. Where it has not seen the
-	 * head, `skip_until` with SONDE_SOCKET_FULL is the end of a chunk's data. */
+	 * head on and captures its lines of sizes and trailers whatever the limit; of the body of a
+	 * request with a length it captures nothing. Where it has not seen the head, `skip_until`
+	 * with SONDE_SOCKET_FULL is the end of a chunk's data. */
 	SONDE_SOCKET_CHUNKS = 16,
 };
 
@@ -154,7 +155,8 @@ enum sonde_socket_framing {
 	SONDE_CHUNKS_SIZE,	/* in the line of a size, or the line end before it */
 	SONDE_CHUNKS_EXTENSION, /* in the rest of that line */
 	SONDE_CHUNKS_DATA,
-	SONDE_CHUNKS_ENDED, /* behind the last chunk */
+	SONDE_CHUNKS_TRAILERS, /* behind the last chunk, up to an empty line */
+	SONDE_CHUNKS_BODY, /* of a message with a length: nothing but data */
 };
 
 /* Where the framing of a chunked body stood at the end of the last call. */

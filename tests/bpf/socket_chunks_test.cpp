@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chunked bodies that the tap follows: lines of sizes are captured wherever they lie, data is not.
+// Bodies that the tap follows: heads and lines of sizes are captured wherever they lie, data is
+// not.
 #include <algorithm>
 
 #include "tests/bpf/socket_wishes.hpp"
@@ -36,6 +37,54 @@ struct Body {
   }
 };
 
+// Requests in a row.
+struct Pipeline {
+  std::string text;
+  std::string seen;
+
+  void add(std::string_view method, std::string_view header, std::size_t body = 0)
+  {
+    const auto head = fmt::format("{} /a/path HTTP/1.1\r\nHost: here\r\n{}\r\n", method, header);
+    text += head + std::string(body, 'd');
+    seen += head + std::string(body, '\0');
+  }
+  void with_length(std::string_view method, std::size_t body)
+  {
+    add(method,
+        fmt::format("Content-Type: text/plain\r\ncontent-Length: {}\r\nCookie: c\r\n", body),
+        body);
+  }
+  void chunked(std::size_t size, std::string_view trailers)
+  {
+    Body body;
+    body.text = body.seen = {};
+    body.chunk(size);
+    body.chunk(2 * size);
+    body.end(trailers);
+    add("POST", "Transfer-Encoding: chunked\r\n");
+    text += body.text;
+    seen += body.seen;
+  }
+};
+
+Pipeline large_pipeline()
+{
+  Pipeline requests;
+  requests.add("GET", "");
+  requests.with_length("PUT", 200'000);
+  for (int i = 0; i < 40; ++i)
+    requests.add(i % 2 != 0 ? "GET" : "DELETE", "X-Filler: abcdefghijklmnopqrstuvwxyz\r\n");
+  requests.with_length("POST", 300'000);
+  requests.with_length("PATCH", 1);
+  requests.chunked(70'000, "");
+  requests.with_length("PUT", 0);
+  requests.chunked(3'000, "Etag: none\r\nX-More: of a trailer, longer than a piece\r\n");
+  requests.add("HEAD", "");
+  requests.with_length("POST", 100'000);
+  requests.add("GET", "");
+  return requests;
+}
+
 Body large_body(std::size_t chunks)
 {
   Body body;
@@ -60,7 +109,8 @@ std::vector<std::string> cut(const std::string& text, unsigned seed, std::size_t
 
 class SocketChunks : public SocketWishes {
 protected:
-  void expect_followed(const Body& body, const std::vector<std::string>& calls)
+  template <typename Text>
+  void expect_followed(const Text& body, const std::vector<std::string>& calls)
   {
     // A head that is cut into several runs of bytes is not looked through.
     const auto stream = sent(kChunks, calls, Call::kReadWrite);
@@ -137,6 +187,49 @@ TEST_P(SocketChunks, AHeadWithALengthIsCapturedByTheWish)
   const auto stream = sent(kChunks, {text});
   EXPECT_EQ(stream.covered, 1 + text.size());
   EXPECT_EQ(stream.captured, 1U + SONDE_SOCKET_TURN_LIMIT);
+}
+
+TEST_P(SocketChunks, OfManyRequestsInOneCallOnlyTheHeadsAreCaptured)
+{
+  const auto requests = large_pipeline();
+  ASSERT_GT(requests.text.size(), std::size_t{SONDE_SOCKET_MAX_CALL});
+  const auto stream = sent(kChunks, {requests.text}, Call::kReadWrite);
+  EXPECT_EQ(stream.covered, 1 + requests.text.size());
+  ASSERT_EQ(stream.bytes.size(), 1 + requests.seen.size());
+  // A body of a byte may be captured with the heads around it.
+  auto seen = stream.bytes.substr(1);
+  for (std::size_t at = 0; at < seen.size(); ++at)
+    if (requests.text[at] == 'd' && requests.seen[at] == '\0' && seen[at] == 'd')
+      seen[at] = '\0';
+  EXPECT_TRUE(seen == requests.seen);
+  EXPECT_LT(stream.captured, 10'000U);
+}
+
+TEST_P(SocketChunks, TheBodyOfARequestIsFollowedHoweverCallsCutIt)
+{
+  Pipeline requests;
+  requests.with_length("POST", 50'000);
+  const auto head = requests.text.find("\r\n\r\n") + 4;
+  for (int i = 0; i < 3; ++i)
+    requests.with_length("PUT", 3'000);
+  requests.add("GET", "");
+  expect_followed(requests,
+                  {requests.text.substr(0, head + 100),
+                   requests.text.substr(head + 100, 40'000),
+                   requests.text.substr(head + 40'100)});
+}
+
+TEST_P(SocketChunks, WhatOneCallHasWholeIsCapturedWhole)
+{
+  Pipeline requests;
+  requests.with_length("POST", 10);
+  requests.add("GET", "");
+  requests.with_length("PUT", 30);
+  const auto wish =
+      sonde_socket_wish(std::uint32_t{SONDE_SOCKET_HEAD} | SONDE_SOCKET_CHUNKS, 4096, 0, false, 0);
+  const auto stream = sent(wish, {requests.text}, Call::kReadWrite);
+  EXPECT_TRUE(stream.bytes.substr(1) == requests.text);
+  EXPECT_EQ(stream.calls, 2U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Calls, SocketChunks, kCases, case_name);
