@@ -192,16 +192,24 @@ protected:
   {
     if (const auto why = testing::why_no_tap(GetParam().source); !why.empty())
       GTEST_SKIP() << why;
-    auto started = SocketTap::start(node_, GetParam().source);
-    ASSERT_TRUE(started) << started.error().message();
-    tap_ = *std::move(started);
+    auto& known = taps()[GetParam().source];
+    if (known.tap == nullptr) {
+      known.node = std::make_unique<NodeFixture>();
+      auto started = SocketTap::start(*known.node, GetParam().source);
+      ASSERT_TRUE(started) << started.error().message();
+      known.tap = *std::move(started);
+    }
+    known.tap->begin_anew();
+    node_ = known.node.get();
+    tap_ = known.tap.get();
   }
+  static void TearDownTestSuite() { taps().clear(); }
 
   // Runs it in a process of its own; all sockets that process used.
   std::vector<TappedSocket> run(const std::function<void()>& work)
   {
     Worker worker(work);
-    node_.fixed().place(worker.tgid(), "talker");
+    node_->fixed().place(worker.tgid(), "talker");
     worker.go();
     worker.wait_until_done();
     const auto tgid = worker.tgid();
@@ -223,8 +231,20 @@ protected:
     EXPECT_TRUE(socket.stream[SONDE_SOCKET_RECEIVED].ended);
   }
 
-  NodeFixture node_;
-  std::unique_ptr<SocketTap> tap_;
+  NodeFixture* node_ = nullptr;
+  SocketTap* tap_ = nullptr;
+
+private:
+  // One of each source for all tests of a suite: to load it takes longer than any of them.
+  struct Tapped {
+    std::unique_ptr<NodeFixture> node;
+    std::unique_ptr<SocketTap> tap;
+  };
+  static std::map<std::string, Tapped>& taps()
+  {
+    static std::map<std::string, Tapped> taps;
+    return taps;
+  }
 };
 
 // Every call by each source, and a few of them for what the call does not change.

@@ -141,7 +141,10 @@ void SocketTap::on_record(void* data, std::size_t)
 
 std::map<std::uint64_t, TappedSocket> SocketTap::sockets()
 {
-  programs_->node.on_loop([this] { programs_->ring->drain(); });
+  programs_->node.on_loop([this] {
+    for (int look = 0; look < 100 && !programs_->ring->drain(); ++look)
+      ;
+  });
   const std::scoped_lock lock(mutex_);
   return sockets_;
 }
@@ -157,7 +160,21 @@ std::vector<TappedSocket> SocketTap::sockets_of(std::uint32_t tgid)
 
 sonde_socket_row SocketTap::counters() const
 {
-  return bpf::sum_rows(programs_->rows, 0);
+  auto row = bpf::sum_rows(programs_->rows, 0);
+  auto* counters = reinterpret_cast<__u64*>(&row);
+  const auto* before = reinterpret_cast<const __u64*>(&before_);
+  for (std::size_t i = 0; i < sizeof row / sizeof *counters; ++i)
+    counters[i] -= before[i];
+  return row;
+}
+
+void SocketTap::begin_anew()
+{
+  programs_->node.on_loop([this] { programs_->ring->drain(); });
+  before_ = bpf::sum_rows(programs_->rows, 0);
+  const std::scoped_lock lock(mutex_);
+  sockets_.clear();
+  std::ranges::fill(wishes_, std::nullopt);
 }
 
 }  // namespace sonde::testing

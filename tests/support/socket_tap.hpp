@@ -47,7 +47,9 @@ public:
   std::map<std::uint64_t, TappedSocket> sockets();
   // Those of a process.
   std::vector<TappedSocket> sockets_of(std::uint32_t tgid);
-  sonde_socket_row counters() const;
+  sonde_socket_row counters() const;  // since the last new beginning
+  // Forgets sockets and wishes.
+  void begin_anew();
 
   // For every socket announced from now on, at once. What it skips counts from the first byte.
   void wish(sonde_socket_direction direction, std::uint64_t wish);
@@ -62,6 +64,7 @@ private:
   std::mutex mutex_;
   std::map<std::uint64_t, TappedSocket> sockets_;
   std::optional<std::uint64_t> wishes_[SONDE_SOCKET_DIRECTIONS];
+  sonde_socket_row before_{};
 };
 
 }  // namespace sonde::testing
