@@ -95,6 +95,13 @@ func slow(random *rand.Rand) request {
 	return request{method: "GET", route: "/slow", path: fmt.Sprintf("/slow?ms=%d", random.Intn(5))}
 }
 
+// delayed is answered after so many milliseconds.
+func delayed(ms int) func(*rand.Rand) request {
+	return func(*rand.Rand) request {
+		return request{method: "GET", route: "/slow", path: fmt.Sprintf("/slow?ms=%d", ms)}
+	}
+}
+
 func unknown(random *rand.Rand) request {
 	return request{method: "GET", route: "/", path: fmt.Sprintf("/nowhere/%d", random.Intn(3))}
 }

@@ -21,7 +21,10 @@ var mixes = map[string][]weighted{
 		{3, blob("GET")}, {2, stream}, {2, trailers}, {4, upload("POST")}, {2, upload("PUT")}, {1, upload("PATCH")},
 		{1, removeTrack}, {1, slow},
 	},
-	"tracks": {{1, getTrack}},
+	"delay1":  {{1, delayed(1)}},
+	"delay5":  {{1, delayed(5)}},
+	"delay50": {{1, delayed(50)}},
+	"tracks":  {{1, getTrack}},
 	"db": {
 		{4, getTrack}, {1, fixed("GET", "/db/simple")}, {2, fixed("GET", "/db/prepared")}, {1, fixed("GET", "/db/batch")},
 		{2, fixed("GET", "/db/transaction")}, {1, fixed("GET", "/db/copy")}, {1, fixed("GET", "/db/error")},
