@@ -79,6 +79,7 @@ void Decoder::closed(Exchange::End how, std::uint64_t time_ns, Sink& sink)
         emit(open_.at(i), how, answered, sink);
     }
   open_.clear();
+  emit_early(true, 0, sink);
 }
 
 protocols::Activity Decoder::activity() const
@@ -107,7 +108,7 @@ void Decoder::from_client(const Piece& piece, Sink& sink)
       request_head(piece.time_ns, sink);
       break;
     case Message::Event::kEnd:
-      request_end(piece.time_ns);
+      request_end(piece.time_ns, sink);
       break;
     case Message::Event::kMalformed:
       request_malformed(sink);
@@ -152,6 +153,7 @@ void Decoder::request_malformed(Sink& sink)
     requesting_ = paired_ ? requesting_ : Requesting::kLost;
     return;
   }
+  emit_early(false, 0, sink);
   request_.reset();
   sink.malformed(request_.reason());
   requests_missed_ = false;
@@ -187,14 +189,15 @@ void Decoder::request_head(std::uint64_t time_ns, Sink& sink)
     request_.body(Message::Body::kOfLength);
   } else {
     request_.finish();
-    request_end(time_ns);
+    request_end(time_ns, sink);
     if (!paired_ && (tunnel || upgrade))
       requesting_ = Requesting::kLost;
   }
 }
 
-void Decoder::request_end(std::uint64_t time_ns)
+void Decoder::request_end(std::uint64_t time_ns, Sink& sink)
 {
+  emit_early(true, time_ns, sink);
   if (reads_back()) {
     auto& request = open_.back();
     request.ended = true;
@@ -286,13 +289,14 @@ void Decoder::request_hole(std::uint64_t bytes, std::uint64_t time_ns, Sink& sin
   }
   const auto skipped = request_.skip(bytes);
   if (skipped.ended)
-    request_end(time_ns);
+    request_end(time_ns, sink);
   if (skipped.rest == 0)
     return;
   if (awaits_upgrade_) {
     swallowed_ = true;
     return;
   }
+  emit_early(false, 0, sink);
   requests_missed_ = true;
   if (request_.in_head() && request_.has_start_line()) {
     // Method and path are known, whether it has a body is not.

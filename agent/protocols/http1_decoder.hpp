@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "agent/protocols/decoder.hpp"
@@ -53,12 +54,20 @@ private:
     std::uint64_t time_ns = 0;
     bool answered = false;  // the server has spoken since the last request began
   };
+  // What was answered before all of its body had passed, as many servers do with what they refuse.
+  struct Early {
+    Request request;
+    std::uint16_t status;
+    std::uint64_t first_ns;
+    std::uint64_t last_ns;
+    std::uint64_t bytes;
+  };
 
   void from_client(const protocols::Piece& piece, protocols::Sink& sink);
   bool look_for_request(const protocols::Piece& piece);
   void request_malformed(protocols::Sink& sink);
   void request_head(std::uint64_t time_ns, protocols::Sink& sink);
-  void request_end(std::uint64_t time_ns);
+  void request_end(std::uint64_t time_ns, protocols::Sink& sink);
   bool accepts_request();
   bool found_idle() const;
   bool open_request(protocols::Sink& sink);
@@ -76,12 +85,15 @@ private:
   // Emits the first open request, and takes it off.
   void complete(std::uint64_t last_ns, protocols::Sink& sink);
   void emit(Request& request, protocols::Exchange::End end, bool answered, protocols::Sink& sink);
+  bool is_early() const;
+  void emit_early(bool sizes_known, std::uint64_t time_ns, protocols::Sink& sink);
   void lose_pairing(bool answered);
   bool reads_back() const { return reading_last_ && !open_.empty(); }
 
   Message request_{Message::Kind::kRequest};
   Message response_{Message::Kind::kResponse};
   Requests open_;
+  std::unique_ptr<Early> early_;  // request_ is in its body
   std::string_view successor_;
 
   Requesting requesting_;

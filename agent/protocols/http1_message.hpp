@@ -59,6 +59,7 @@ public:
   bool chunked() const { return state_ >= State::kChunkSize; }
 
   Head& head() { return head_; }
+  const Head& head() const { return head_; }
   std::string_view reason() const { return reason_; }
   std::uint64_t body_bytes() const { return body_bytes_; }
   // Bytes of the body or chunk that are to come before the next framing.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The responses' side of the decoder, and the exchanges that come out.
 #include <array>
+#include <utility>
 
 #include "agent/base/text.hpp"
 #include "agent/protocols/http1_decoder.hpp"
@@ -28,6 +29,20 @@ bool ends_chunked(const Piece& piece, bool after_hole)
   const auto line = take_line(rest);
   return line.ends_with('\r') && parse_hex(line.substr(0, line.size() - 1)).has_value();
 }
+
+class Digits {
+public:
+  explicit Digits(unsigned status)
+      : digits_{static_cast<char>('0' + (status / 100)),
+                static_cast<char>('0' + (status / 10 % 10)),
+                static_cast<char>('0' + (status % 10))}
+  {
+  }
+  std::string_view text() const { return {digits_.data(), digits_.size()}; }
+
+private:
+  std::array<char, 3> digits_;
+};
 
 std::string_view successor_of(Upgrade upgrade)
 {
@@ -211,7 +226,14 @@ void Decoder::complete(std::uint64_t last_ns, Sink& sink)
 {
   auto& request = open_.front();
   last_response_ns_ = last_ns;
-  emit(request, Exchange::End::kComplete, true, sink);
+  if (is_early())
+    early_ = std::make_unique<Early>(Early{.request = request,
+                                           .status = response_.head().status,
+                                           .first_ns = response_first_ns_,
+                                           .last_ns = last_ns,
+                                           .bytes = response_.body_bytes()});
+  else
+    emit(request, Exchange::End::kComplete, true, sink);
   answered_ = true;
   response_first_ns_ = 0;
   const bool last = open_.size() == 1;
@@ -224,20 +246,44 @@ void Decoder::complete(std::uint64_t last_ns, Sink& sink)
   awaits_upgrade_ = false;
 }
 
+// Whether the response that is complete came before the end of its request's body, whose size will
+// be known when it has passed or the connection ends.
+bool Decoder::is_early() const
+{
+  return reads_back() && open_.size() == 1 && requesting_ == Requesting::kFollowed &&
+         responding_ == Responding::kFollowed && response_.head().status >= 200;
+}
+
+void Decoder::emit_early(bool sizes_known, std::uint64_t time_ns, Sink& sink)
+{
+  if (early_ == nullptr)
+    return;
+  const auto early = std::move(early_);
+  const auto& request = early->request;
+  sink.exchange({.operation = request.method,
+                 .target = request.target,
+                 .status = Digits(early->status).text(),
+                 .request_first_ns = request.first_ns,
+                 .request_last_ns = time_ns,
+                 .response_first_ns = early->first_ns,
+                 .response_last_ns = early->last_ns,
+                 .request_bytes = request_.body_bytes(),
+                 .response_bytes = early->bytes,
+                 .sizes_known = sizes_known});
+}
+
 void Decoder::emit(Request& request, Exchange::End end, bool answered, Sink& sink)
 {
   const bool complete = end == Exchange::End::kComplete;
   const auto status = answered ? response_.head().status : 0;
   const bool final = status >= 200 || status == 101;
-  const std::array<char, 3> digits = {static_cast<char>('0' + (status / 100)),
-                                      static_cast<char>('0' + (status / 10 % 10)),
-                                      static_cast<char>('0' + (status % 10))};
+  const Digits digits(status);
   const bool upgraded = status == 101 || (request.is_connect() && status / 100 == 2);
   const bool being_read = reading_last_ && &request == &open_.back();
   sink.exchange({
       .operation = request.method,
       .target = request.target,
-      .status = final ? std::string_view(digits.data(), digits.size()) : std::string_view(),
+      .status = final ? digits.text() : std::string_view(),
       .end = end,
       .request_first_ns = request.first_ns,
       .request_last_ns = request.last_ns,

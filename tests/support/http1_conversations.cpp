@@ -126,7 +126,7 @@ Http1Case expect_continue()
            client("body"),
            client("GET /next HTTP/1.1\r\nHost: c\r\n\r\n"),
            server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")},
-          {{"POST /big 200 10/2", "POST /refused 417", "GET /next 200 0/0"}, {}, 0, {}}};
+          {{"POST /big 200 10/2", "POST /refused 417 4/0", "GET /next 200 0/0"}, {}, 0, {}}};
 }
 
 Http1Case pipelined()
@@ -266,7 +266,31 @@ Http1Case early_response()
            server("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 4\r\n\r\n"
                   "huge"),
            client(std::string(2'000, 'h'))},
-          {{"POST /huge 413"}, {}, 0, {}}};
+          {{"POST /huge 413 5000/4"}, {}, 0, {}}};
+}
+
+Http1Case early_response_and_more()
+{
+  const std::string half(3'000, 'h');
+  return {"nginx and lighttpd: refused before the body is there, which is then read and dropped",
+          {client("POST /static HTTP/1.1\r\nHost: e\r\nContent-Length: 6000\r\n\r\n"),
+           client(half),
+           server("HTTP/1.1 405 Not Allowed\r\nContent-Length: 4\r\n\r\nnone"),
+           client(half),
+           client("POST /static HTTP/1.1\r\nHost: e\r\nTransfer-Encoding: chunked\r\n\r\n"),
+           server("HTTP/1.1 405 Not Allowed\r\nTransfer-Encoding: chunked\r\n\r\n"),
+           server(chunk("none") + kLast),
+           client(chunk(half) + kLast + "GET /next HTTP/1.1\r\nHost: e\r\n\r\n"),
+           server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+           client("PUT /last HTTP/1.1\r\nHost: e\r\nContent-Length: 6000\r\n\r\n" + half),
+           server("HTTP/1.0 403 Forbidden\r\n\r\nno")},
+          {{"POST /static 405 6000/4",
+            "POST /static 405 3000/4",
+            "GET /next 200 0/0",
+            "PUT /last 403 3000/2"},
+           {},
+           0,
+           {}}};
 }
 
 Http1Case aborts()
@@ -315,6 +339,7 @@ const std::vector<Http1Case>& http1_cases()
                                                 refused_upgrade(),
                                                 connect_tunnel(),
                                                 early_response(),
+                                                early_response_and_more(),
                                                 aborts(),
                                                 unasked_responses()};
   return kCases;
