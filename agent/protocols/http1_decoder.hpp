@@ -30,10 +30,7 @@ public:
                      protocols::Sink& sink) override;
   void closed(protocols::Exchange::End how, std::uint64_t time_ns, protocols::Sink& sink) override;
   // Answers to requests that a hole may have held are nobody's, and must not wait for the next one.
-  bool expects_response() const override
-  {
-    return !open_.empty() || !paired_ || requests_missed_;
-  }
+  bool expects_response() const override { return !open_.empty() || !paired_ || requests_missed_; }
   protocols::Appetite appetite(protocols::Direction direction) const override;
   protocols::Activity activity() const override;
   std::string_view successor() const override { return successor_; }

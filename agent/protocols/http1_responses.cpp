@@ -16,12 +16,27 @@ using protocols::Match;
 using protocols::Piece;
 using protocols::Sink;
 
+// The line end behind the last chunk, perhaps with trailers before it.
+bool ends_trailers(std::string_view rest)
+{
+  while (!rest.empty() && rest != "\r\n") {
+    const auto line = take_line(rest);
+    if (!line.ends_with('\r') || line.find(':') == std::string_view::npos)
+      return false;
+  }
+  return !rest.empty();
+}
+
 // Whether a chunked body whose framing is lost ends with this piece.
 bool ends_chunked(const Piece& piece, bool after_hole)
 {
-  if (piece.starts_call && piece.bytes == "0\r\n\r\n")
-    return true;
-  if (!piece.bytes.ends_with("\r\n0\r\n\r\n"))
+  constexpr std::string_view kLast = "\r\n0\r\n";
+  if (!piece.bytes.ends_with("\r\n\r\n"))
+    return false;
+  if (piece.starts_call && piece.bytes.starts_with(kLast.substr(2)))
+    return ends_trailers(piece.bytes.substr(kLast.size() - 2));
+  const auto last = piece.bytes.rfind(kLast);
+  if (last == std::string_view::npos || !ends_trailers(piece.bytes.substr(last + kLast.size())))
     return false;
   if (!piece.starts_call)
     return after_hole;  // the tail of a call
@@ -175,7 +190,10 @@ void Decoder::response_framing_lost()
 bool Decoder::next_response_begins(const Piece& piece, Sink& sink)
 {
   const bool asked_next = open_.size() > open_at_loss_;
-  const bool next = piece.starts_call && begins_response(piece.bytes) == Match::kYes;
+  // A client that waits for its answers would not have asked before this one's end.
+  const auto begins = begins_response(piece.bytes);
+  const bool next =
+      piece.starts_call && begins != Match::kNo && (begins == Match::kYes || !pipelined_);
   if (asked_next ? !next : !ends_chunked(piece, after_hole_)) {
     if (asked_next)
       lose_pairing(true);  // whose bytes these are is in doubt

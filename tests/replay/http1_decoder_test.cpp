@@ -226,6 +226,41 @@ TEST(Http1Decoder, AfterALossOnBothSidesItGoesOnWithALaterRequest)
   EXPECT_THAT(c.lines, ElementsAre("GET /a 200 100000-100000 200000-200000"));
 }
 
+TEST(Http1Decoder, AChunkedResponseThatWasLostEndsWithItsTrailers)
+{
+  Connection c;
+  c.client(1, kGet)
+      .server(2, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4")
+      .server_hole(3, 70);
+  c.server(4, "data\r\n0\r\nnot: a trailer\r\nbut data\r\n\r\n", false);
+  EXPECT_THAT(c.lines, IsEmpty());
+  c.server_hole(5, 70).server(6, "data\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n", false);
+  EXPECT_THAT(c.lines, ElementsAre("GET /a 200 1-1 2-6"));
+}
+
+TEST(Http1Decoder, AResponseInPiecesEndsTheLostOneBeforeIt)
+{
+  Connection c;
+  c.client(1, kGet)
+      .server(2, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4")
+      .server_hole(3, 70);
+  c.client(4, kGet).server(5, "HT").server(6, "TP/1.1 204 No Content\r\n\r\n");
+  EXPECT_THAT(c.lines, ElementsAre("GET /a 200 1-1 2-3", "GET /a 204 4-4 5-6"));
+}
+
+TEST(Http1Decoder, AnswersMayShareACallUntilEnoughHaveComeAlone)
+{
+  Connection c;
+  const auto limit = [&] { return c.decoder().appetite(Direction::kToClient).limit; };
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    EXPECT_EQ(limit(), 16384);
+    c.client(2 * i, kGet).server(2 * i + 1, kOk);
+  }
+  EXPECT_EQ(limit(), 4096);
+  c.client(100, kGet).client(101, kGet);
+  EXPECT_EQ(limit(), 65536);
+}
+
 TEST(Http1Decoder, AnUpgradeWhoseAnswerIsLostIsNotFollowed)
 {
   Connection c;
