@@ -47,19 +47,18 @@ bool looks_like_requests(std::string_view bytes)
   constexpr std::string_view kLong = "QPBd";
   if (bytes.empty() || !kFirst.contains(bytes.front()))
     return false;
-  char last = 0;
   while (!bytes.empty()) {
     if (bytes.size() < 5)
       return false;
-    last = bytes.front();
+    const char type = bytes.front();
     const auto length = big_endian(bytes.substr(1));
-    if (!is_length(last, length))
+    if (!is_length(type, length))
       return false;
     if (bytes.size() < 1 + std::size_t{length})
-      return kLong.contains(last);
+      return kLong.contains(type);
     bytes.remove_prefix(1 + std::size_t{length});
   }
-  return std::string_view("QSHFX").contains(last);
+  return true;  // without a Sync too: a pipeline may be written in many calls
 }
 
 void RequestReader::reset()

@@ -38,7 +38,8 @@ TEST(PostgresqlRecognise, KnowsAnOlderConnectionByWholeRequestsAndAnAnswer)
   EXPECT_EQ(protocol.recognise({query("select 1"), "T", false}), Match::kNeedMore);
   EXPECT_EQ(protocol.recognise({query("select 1"), "HTTP/1.1 200 OK", false}), Match::kNo);
   EXPECT_EQ(protocol.recognise({bind_to("", "s") + "S", "", false}), Match::kNo);
-  EXPECT_EQ(protocol.recognise({bind_to("", "s"), bound(), false}), Match::kNo);
+  EXPECT_EQ(protocol.recognise({bind_to("", "s"), bound(), false}), Match::kYes);
+  EXPECT_EQ(protocol.recognise({bind_to("", "s"), "HTTP/1.1 200 OK", false}), Match::kNo);
   EXPECT_EQ(
       protocol.recognise({bind_to("", "s", std::string(9000, 'x')).substr(0, 512), bound(), false}),
       Match::kYes);

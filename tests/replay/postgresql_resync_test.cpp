@@ -197,6 +197,31 @@ TEST(PostgresqlResync, FindsTheNextRequestWhenItJoinsInTheMiddle)
   EXPECT_THAT(outcome.malformed, IsEmpty());
 }
 
+// As libpq's pipeline mode writes them.
+TEST(PostgresqlResync, JoinsAPipelineThatIsWrittenInManyCalls)
+{
+  Conversation batch;
+  std::string answers;
+  for (int i = 0; i < 3; ++i) {
+    batch.push_back(client(bind_to("", "s") + describe('P', "") + execute("")));
+    answers += bound() + columns() + row("1") + complete("SELECT 1");
+  }
+  batch.push_back(client(sync()));
+  batch.push_back(server(answers + ready()));
+  Conversation twice = batch;
+  twice.insert(twice.end(), batch.begin(), batch.end());
+  const auto outcome = test::replay(protocol, twice, false);
+  EXPECT_THAT(said(outcome), testing::Each("select unknown "));
+  EXPECT_EQ(outcome.exchanges.size(), 6U);
+  EXPECT_THAT(outcome.malformed, IsEmpty());
+
+  // What is joined in the middle of a batch is found again with the next one.
+  twice.erase(twice.begin(), twice.begin() + 2);
+  twice.insert(twice.end(), batch.begin(), batch.end());
+  twice.insert(twice.end(), batch.begin(), batch.end());
+  EXPECT_THAT(said(test::replay(protocol, twice, false)), testing::Contains("select unknown ").Times(testing::Ge(6)));
+}
+
 TEST(PostgresqlResync, GoesOnAfterAnswersThatNobodyAskedFor)
 {
   for (const auto& unasked :
