@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -73,6 +74,7 @@ private:
   void on_suspended(Sink& sink);
   void on_error(std::string_view sqlstate, std::uint64_t time_ns, Sink& sink);
   void on_ready(char status, Sink& sink);
+  Tail tail_with(std::string_view bytes);
   void on_tail(const Tail& tail, std::uint64_t time_ns, Sink& sink);
   void pop();
   void begin_response();
@@ -113,6 +115,7 @@ private:
   std::uint64_t parsed_bytes_ = 0;
   std::uint64_t response_first_ns_ = 0;
   std::uint64_t response_bytes_ = 0;  // since the last statement completed
+  std::string tail_;                  // of responses whose framing is lost
   std::string_view successor_;
 };
 

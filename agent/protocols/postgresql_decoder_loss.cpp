@@ -9,6 +9,8 @@ namespace sonde::postgresql {
 namespace {
 
 constexpr std::size_t kReadySize = 6;
+constexpr std::size_t kTailKept = 256;   // what of a call's end is captured
+constexpr std::size_t kShortCall = 1024;  // what is longer holds all of its last messages
 
 }  // namespace
 
@@ -38,6 +40,7 @@ void PostgresqlDecoder::hole(Direction direction,
   }
   if (!responses_found_) {
     response_bytes_ += bytes;
+    tail_.clear();
     return;
   }
   const auto step = responses_.hole(bytes, time_ns);
@@ -110,6 +113,18 @@ void PostgresqlDecoder::closed(Exchange::End how, std::uint64_t, Sink& sink)
   }
 }
 
+// The end of what was captured without a hole: the last message may lie across two calls.
+Tail PostgresqlDecoder::tail_with(std::string_view bytes)
+{
+  if (bytes.size() >= kShortCall) {
+    tail_ = bytes.substr(bytes.size() - kTailKept);
+    return find_tail(bytes);
+  }
+  tail_.erase(0, tail_.size() - std::min(tail_.size(), kTailKept));
+  tail_ += bytes;
+  return find_tail(tail_);
+}
+
 // Looks for a place to go on at; true when the piece is to be read from its beginning.
 bool PostgresqlDecoder::find_responses(const protocols::Piece& piece, Sink& sink)
 {
@@ -117,10 +132,11 @@ bool PostgresqlDecoder::find_responses(const protocols::Piece& piece, Sink& sink
       looks_like_response(piece.bytes)) {
     responses_found_ = true;
     responses_.reset();
+    tail_.clear();
     return true;
   }
   response_bytes_ += piece.bytes.size();
-  const auto tail = find_tail(piece.bytes);
+  const auto tail = tail_with(piece.bytes);
   if (!tail.is_end)
     return false;
   responses_found_ = true;
@@ -131,6 +147,7 @@ bool PostgresqlDecoder::find_responses(const protocols::Piece& piece, Sink& sink
     status_ = tail.status;
     ready_passed_ = true;
   }
+  tail_.clear();
   return false;
 }
 

@@ -74,6 +74,24 @@ TEST(PostgresqlResync, ReadsALargeResultFromItsEnd)
   }
 }
 
+TEST(PostgresqlResync, ReadsALargeResultWhoseEndLiesAcrossTwoCalls)
+{
+  for (const auto& end : {complete("SELECT 10000") + ready(), error("57014") + ready()}) {
+    for (std::size_t last = 1; last <= end.size(); ++last) {
+      auto conversation = begun({client(query("select * from big"))});
+      for (const auto& turn : result_of(10'000, {}))
+        conversation.push_back(turn);
+      conversation.back().bytes += end.substr(0, end.size() - last);
+      conversation.push_back(server(end.substr(end.size() - last)));
+      conversation.push_back(client(query("update t set a = 1")));
+      conversation.push_back(server(complete("UPDATE 1") + ready()));
+      EXPECT_EQ(test::replay_by_appetite(protocol, conversation),
+                test::replay(protocol, conversation))
+          << last;
+    }
+  }
+}
+
 TEST(PostgresqlResync, ReadsALargeSuspendedResultFromItsEnd)
 {
   auto conversation = begun({client(parse("", "select * from big") + bind_to("", "") +
