@@ -65,6 +65,8 @@ public:
   static constexpr std::uint64_t kPatienceNs = 5'000'000;
   static constexpr std::size_t kMaxHeld = 8;
   static constexpr std::size_t kMaxHeldBytes = 256 << 10;
+  // Of what was unwanted, when the wish changes.
+  static constexpr std::uint64_t kPassedByTap = 16 << 10;
 
   explicit Stream(std::uint32_t position) : next_(kOrigin + position) {}
 
@@ -86,8 +88,12 @@ public:
   }
 
   // Nothing before this position is wanted: that it does not come is no loss, and need not be
-  // waited for.
-  void unwanted_until(std::uint64_t position) { unwanted_ = position; }
+  // waited for. The end of what is no longer worth a wish has passed the tap already.
+  void unwanted_until(std::uint64_t position)
+  {
+    if (position >= unwanted_ || unwanted_ > next_ + kPassedByTap)
+      unwanted_ = position;
+  }
 
 private:
   // So that a first record from before the announced position does not count below zero.

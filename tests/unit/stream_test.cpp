@@ -144,6 +144,17 @@ TEST(Stream, CountsNoLossForWhatNobodyWanted)
   EXPECT_EQ(reader.counts.lost_bytes, 20U);
 }
 
+TEST(Stream, NeitherWaitsForNorMissesTheRestOfWhatNobodyWanted)
+{
+  Reader reader;
+  reader.stream.unwanted_until(reader.stream.position() + 5000);
+  reader.take(100, "abc", 2000);
+  reader.stream.unwanted_until(reader.stream.position());
+  reader.take(5100, "d");
+  EXPECT_EQ(reader.text, "abc<2000><2997>d");
+  EXPECT_EQ(reader.counts.lost_bytes, 0U);
+}
+
 TEST(Stream, DropsWhatHasPassedAlready)
 {
   Reader reader;
