@@ -386,10 +386,8 @@ TEST(WebListenDeathTest, FallsBackToIpv4WhereTheNodeHasNoIpv6)
     forbid_ipv6();
     Router router;
     router.get("/", [](const Request& request) { return plain(200, request.peer); });
-    const auto server = Server::start({.listen = {":0"}, .limits = {}}, router);
-    if (!server)
-      std::_Exit(1);
-    const auto& endpoint = (*server)->endpoints().at(0);
+    const auto server = Server::start({.listen = {":0"}, .limits = {}}, router).value();
+    const auto& endpoint = server->endpoints().at(0);
     std::_Exit(endpoint.address == "0.0.0.0" &&
                        HttpClient(endpoint.port).get("/").body == "127.0.0.1\n"
                    ? 0
