@@ -143,7 +143,7 @@ static __always_inline __u32 how_closed(struct sock *sk, int from, int to)
 static __always_inline bool lets_go(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 nr = call__number(task);
+	__u64 nr = call__number(task, (struct pt_regs *)bpf_task_pt_regs(task));
 
 	return (task->flags & SONDE_PF_EXITING) || nr == NR_CLOSE || nr == NR_CLOSE_RANGE ||
 	       nr == NR_DUP2 || nr == NR_DUP3;

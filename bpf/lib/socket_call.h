@@ -267,10 +267,8 @@ enum {
 
 /* The number of the system call the task is in; none for workers and for 32-bit calls, whose
  * numbers are others. */
-static __always_inline __u64 call__number(struct task_struct *task)
+static __always_inline __u64 call__number(struct task_struct *task, struct pt_regs *regs)
 {
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-
 	if (task->flags & SONDE_PF_IO_WORKER)
 		return SONDE_NO_CALL;
 #if defined(__TARGET_ARCH_x86)
@@ -296,7 +294,7 @@ static __always_inline bool call__locate(struct socket_call *call, struct task_s
 	second = regs->regs[1];
 	third = regs->regs[2];
 #endif
-	switch (call__number(task)) {
+	switch (call__number(task, regs)) {
 	case NR_READ:
 	case NR_WRITE:
 	case NR_SENDTO:
