@@ -131,8 +131,8 @@ void Decoder::from_client(const Piece& piece, Sink& sink)
 bool Decoder::look_for_request(const Piece& piece)
 {
   if (tentative_) {
-    if (piece.starts_call && !request_.has_start_line() &&
-        begins_request(piece.bytes) == Match::kYes)
+    // Not where the method's beginning came in a call of its own.
+    if (piece.starts_call && !request_.has_start_line() && begins_known_request(piece.bytes))
       request_.reset();
     return true;
   }

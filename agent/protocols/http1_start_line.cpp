@@ -116,6 +116,13 @@ Match begins_request(std::string_view bytes)
   return kVersion.starts_with(version) || is_version(version) ? Match::kNeedMore : Match::kNo;
 }
 
+bool begins_known_request(std::string_view bytes)
+{
+  bytes = without_empty_lines(bytes);
+  return begins_request(bytes) == Match::kYes &&
+         bounded_method(bytes.substr(0, bytes.find(' '))) != "other";
+}
+
 Match begins_response(std::string_view bytes)
 {
   bytes = without_empty_lines(bytes);

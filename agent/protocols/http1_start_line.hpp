@@ -30,6 +30,8 @@ std::optional<StatusLine> parse_status_line(std::string_view line);
 // of it up to the line end. Of a status line the part before the reason is enough.
 protocols::Match begins_request(std::string_view bytes);
 protocols::Match begins_response(std::string_view bytes);
+// With a whole first line, and a method of the registry.
+bool begins_known_request(std::string_view bytes);
 
 // The method as a bounded word: one of the registered, else `other`.
 std::string_view bounded_method(std::string_view method);

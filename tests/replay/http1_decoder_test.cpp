@@ -206,6 +206,22 @@ TEST(Http1Decoder, AfterAnAlternationOfRequestsAndResponsesTheNextIsBelieved)
   EXPECT_EQ(c.lines.back(), "GET /a 200 9-9 10-10");
 }
 
+TEST(Http1Decoder, TheFirstRequestOfAJoinedConnectionMayBeCutInItsMethod)
+{
+  for (const std::string_view cut : {"G", "GE", "GET", "GET ", "GET /"}) {
+    Connection c(false);
+    c.client(1, cut)
+        .client(2, std::string_view(kGet).substr(cut.size()))
+        .server(3, kOk)
+        .client(4, kGet)
+        .server(5, kOk);
+    EXPECT_THAT(c.lines, ElementsAre("GET /a 200 1-2 3-3", "GET /a 200 4-4 5-5")) << cut;
+  }
+  Connection after(false);
+  after.client(1, "rest").client(2, kGet).server(3, kOk);
+  EXPECT_THAT(after.lines, ElementsAre("GET /a 200 2-2 3-3"));
+}
+
 TEST(Http1Decoder, InsideABodyNothingIsTakenForARequest)
 {
   Connection c;
