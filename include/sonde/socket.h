@@ -64,11 +64,12 @@ SONDE_CONSTEXPR __u64 sonde_socket_wish(__u32 mode, __u32 limit, __u32 tail, boo
 
 #define SONDE_SOCKET_VERDICTS 32768
 
-/* Bytes of one record at most, and of one call in all its records. */
+/* Bytes of one record at most, and of one call in all its records: clients write pipelines of
+ * 10,000 commands at once. */
 #define SONDE_SOCKET_MAX_CHUNK 16384
-#define SONDE_SOCKET_MAX_CALL  (16 * SONDE_SOCKET_MAX_CHUNK)
+#define SONDE_SOCKET_MAX_CALL  (64 * SONDE_SOCKET_MAX_CHUNK)
 /* Where nothing else is said, and of a socket of which nothing is known. */
-#define SONDE_SOCKET_HEAD_LIMIT SONDE_SOCKET_MAX_CALL
+#define SONDE_SOCKET_HEAD_LIMIT (16 * SONDE_SOCKET_MAX_CHUNK)
 #define SONDE_SOCKET_HEAD_TAIL	4080
 
 /* Of a socket of which nothing is known yet. */

@@ -71,7 +71,7 @@ Pipeline large_pipeline()
 {
   Pipeline requests;
   requests.add("GET", "");
-  requests.with_length("PUT", 200'000);
+  requests.with_length("PUT", 900'000);
   for (int i = 0; i < 40; ++i)
     requests.add(i % 2 != 0 ? "GET" : "DELETE", "X-Filler: abcdefghijklmnopqrstuvwxyz\r\n");
   requests.with_length("POST", 300'000);
@@ -125,7 +125,7 @@ protected:
 
 TEST_P(SocketChunks, OfALargeCallWithManyOnlyTheLinesOfSizesAreCaptured)
 {
-  const auto body = large_body(60);
+  const auto body = large_body(90);
   ASSERT_GT(body.text.size(), std::size_t{SONDE_SOCKET_MAX_CALL});
   expect_followed(body, {body.text});
   expect_followed(body, {std::string(kHead), body.text.substr(kHead.size())});

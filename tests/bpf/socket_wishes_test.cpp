@@ -27,9 +27,9 @@ TEST_P(SocketWishes, ATailIsTheLastBytesOfEachCall)
 
 TEST_P(SocketWishes, InFullIsEveryByteOfALargeCall)
 {
-  const auto stream = sent_pattern(sonde_socket_wish(SONDE_SOCKET_FULL, 0, 0, false, 0), {200'000});
-  EXPECT_EQ(stream.captured, 200'001U);
-  EXPECT_EQ(stream.bytes.substr(1), pattern_text(200'001).substr(1));
+  const auto stream = sent_pattern(sonde_socket_wish(SONDE_SOCKET_FULL, 0, 0, false, 0), {900'000});
+  EXPECT_EQ(stream.captured, 900'001U);
+  EXPECT_EQ(stream.bytes.substr(1), pattern_text(900'001).substr(1));
 }
 
 TEST_P(SocketWishes, SizesHaveNoBytesAndIgnoredSocketsNoRecords)
