@@ -30,7 +30,7 @@ constexpr std::uint32_t kResponseHead = 4096;
 // Of a call that may hold several: a server answers what it has read at once in one, 16 KiB or less
 // where it writes by buffers.
 constexpr std::uint32_t kResponses = 16384;
-constexpr std::uint32_t kResponsesPipelined = 65536;
+constexpr std::uint32_t kMostResponses = 65536;
 constexpr std::uint32_t kResponseTail = 64;  // the last chunk with a trailer or two
 
 }  // namespace
@@ -347,7 +347,9 @@ Appetite Decoder::appetite(Direction direction) const
   Appetite between = {.mode = Mode::kHead, .per_turn = true, .chunks = true};
   if (!to_server)
     between = {.mode = Mode::kHeadAndTail,
-               .limit = apart_ < kEnoughApart ? kResponses : kResponseHead,
+               .limit = long_heads_             ? kMostResponses
+                        : apart_ < kEnoughApart ? kResponses
+                                                : kResponseHead,
                .tail = kResponseTail,
                .per_turn = true,
                .chunks = true};
@@ -355,7 +357,7 @@ Appetite Decoder::appetite(Direction direction) const
   const bool apart = !to_server && !together_ && apart_ >= kEnoughApart;
   if (pipelined_)
     between = apart ? Appetite{.mode = Mode::kHeadAndTail,
-                               .limit = kResponsesPipelined,
+                               .limit = kMostResponses,
                                .tail = kResponseTail,
                                .of_sender = true,
                                .chunks = true}

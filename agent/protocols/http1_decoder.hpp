@@ -106,6 +106,7 @@ private:
   // Evidence for the pairing after a loss.
   bool answered_;  // the server has spoken since the last request began
   bool pipelined_ = false;
+  bool long_heads_ = false;         // of responses
   bool together_ = false;           // responses began within a call
   std::uint32_t apart_ = 0;         // and with one
   bool requests_missed_ = false;    // a hole may have held whole requests

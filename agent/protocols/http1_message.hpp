@@ -62,6 +62,8 @@ public:
   const Head& head() const { return head_; }
   std::string_view reason() const { return reason_; }
   std::uint64_t body_bytes() const { return body_bytes_; }
+  // Of the head, as long as its body has not begun.
+  std::uint32_t head_bytes() const { return head_bytes_; }
   // Bytes of the body or chunk that are to come before the next framing.
   std::uint64_t remaining() const { return remaining_; }
 

@@ -16,6 +16,9 @@ using protocols::Match;
 using protocols::Piece;
 using protocols::Sink;
 
+// In no longer one the tap finds the beginning of a chunked body.
+constexpr std::uint32_t kLongHead = 1900;
+
 // The line end behind the last chunk, perhaps with trailers before it.
 bool ends_trailers(std::string_view rest)
 {
@@ -151,6 +154,7 @@ void Decoder::response_head(std::uint64_t time_ns, Sink& sink)
     return;
   }
   response_unsure_ = false;
+  long_heads_ = long_heads_ || response_.head_bytes() > kLongHead;
   const bool bare = request.method == "HEAD" || head.status == 204 || head.status == 304;
   if (!bare && head.coding == Head::Coding::kChunked) {
     response_.body(Message::Body::kChunked);
@@ -224,6 +228,7 @@ void Decoder::response_hole(std::uint64_t bytes, std::uint64_t time_ns, Sink& si
   last_response_ns_ = time_ns;
   if (rest == 0)
     return;
+  long_heads_ = long_heads_ || (!open_.empty() && response_.in_head());
   if (open_.empty()) {
     answered_ = true;
     responding_ = Responding::kUnasked;

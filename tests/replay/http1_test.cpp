@@ -107,6 +107,23 @@ TEST(Http1, AResponsesHeadLargerThanItsCaptureLeavesTheSizesOpen)
               ElementsAre("GET /a 200", "GET /b 404 0/0"));
 }
 
+TEST(Http1, HeadsThatAreLongAreCapturedWhole)
+{
+  const auto answer = [](std::size_t bytes) {
+    return server("HTTP/1.1 200 OK\r\nSet-Cookie: " + std::string(bytes, 's') +
+                  "\r\nContent-Length: 2\r\n\r\nok");
+  };
+  Conversation conversation;
+  Lines expected;
+  for (int i = 0; i < 40; ++i) {
+    conversation.push_back(client("GET /a HTTP/1.1\r\n\r\n"));
+    conversation.push_back(answer(i < 20 ? 100 : 10'000));
+    // The first one shows that there are some.
+    expected.emplace_back(i == 20 ? "GET /a 200" : "GET /a 200 0/2");
+  }
+  EXPECT_EQ(replay_by_appetite(protocol, conversation).exchanges, expected);
+}
+
 TEST(Http1, OfALargeChunkedBodyHeadAndTailAreEnough)
 {
   const std::string large(900'000, 'l');
