@@ -11,7 +11,8 @@ namespace sonde::postgresql {
 namespace {
 
 constexpr std::uint64_t kLargeResult = 32 << 10;
-constexpr std::uint32_t kResultHead = 1024;
+// Of each turn: the tap may hear of the result's end when the next answers have passed it.
+constexpr std::uint32_t kResultHead = 32 << 10;
 constexpr std::uint32_t kResultTail = 256;  // CommandComplete or most errors, and ReadyForQuery
 constexpr std::size_t kMostSuspended = 64;
 constexpr std::uint64_t kSyncSize = 5;
@@ -304,13 +305,17 @@ void PostgresqlDecoder::unasked(Sink& sink)
 
 protocols::Appetite PostgresqlDecoder::appetite(Direction direction) const
 {
-  if (direction == Direction::kToServer)
-    return {.mode = protocols::Appetite::Mode::kFull, .skip = requests_.not_wanted()};
   const bool one = pending_.batches() == 1 && pending_.statements_of_batch() == 1;
-  if (recovering_ || (one && response_bytes_ > kLargeResult))
+  const bool ends = recovering_ || (one && response_bytes_ > kLargeResult);
+  if (direction == Direction::kToServer)
+    return {.mode = protocols::Appetite::Mode::kFull,
+            .per_turn = ends,
+            .skip = requests_.not_wanted()};
+  if (ends)
     return {.mode = protocols::Appetite::Mode::kHeadAndTail,
             .limit = kResultHead,
             .tail = kResultTail,
+            .per_turn = true,
             .skip = recovering_ ? 0 : responses_.not_wanted()};
   return {.mode = protocols::Appetite::Mode::kFull, .skip = responses_.not_wanted()};
 }

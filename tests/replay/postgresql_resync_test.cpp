@@ -118,9 +118,14 @@ TEST(PostgresqlResync, AsksForTheEndsOfALargeResultOnly)
   EXPECT_EQ(decoder->activity(), (protocols::Activity{.in_flight = 1}));
   for (const auto& turn : result_of(2000, ""))
     decoder->data(Direction::kToClient, {turn.bytes, 3}, sink);
+  // Of each turn: answers to the next requests may pass the tap before it hears of the end.
   EXPECT_EQ(decoder->appetite(Direction::kToClient).mode, Appetite::Mode::kHeadAndTail);
+  EXPECT_GE(decoder->appetite(Direction::kToClient).limit, 32U << 10);
+  for (const auto direction : {Direction::kToClient, Direction::kToServer})
+    EXPECT_TRUE(decoder->appetite(direction).per_turn);
   decoder->data(Direction::kToClient, {complete("SELECT 2000") + ready('T'), 4}, sink);
   EXPECT_EQ(decoder->appetite(Direction::kToClient).mode, Appetite::Mode::kFull);
+  EXPECT_FALSE(decoder->appetite(Direction::kToServer).per_turn);
   EXPECT_EQ(decoder->activity(), (protocols::Activity{.in_transaction = true}));
   EXPECT_FALSE(decoder->expects_response());
 }
