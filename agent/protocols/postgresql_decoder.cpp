@@ -305,13 +305,13 @@ void PostgresqlDecoder::unasked(Sink& sink)
 
 protocols::Appetite PostgresqlDecoder::appetite(Direction direction) const
 {
-  const bool one = pending_.batches() == 1 && pending_.statements_of_batch() == 1;
-  const bool ends = recovering_ || (one && response_bytes_ > kLargeResult);
+  // Full, so without a limit, but the tap shall see that a turn of the server's ends.
   if (direction == Direction::kToServer)
     return {.mode = protocols::Appetite::Mode::kFull,
-            .per_turn = ends,
+            .per_turn = true,
             .skip = requests_.not_wanted()};
-  if (ends)
+  const bool one = pending_.batches() == 1 && pending_.statements_of_batch() == 1;
+  if (recovering_ || (one && response_bytes_ > kLargeResult))
     return {.mode = protocols::Appetite::Mode::kHeadAndTail,
             .limit = kResultHead,
             .tail = kResultTail,

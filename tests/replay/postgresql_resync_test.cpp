@@ -125,7 +125,7 @@ TEST(PostgresqlResync, AsksForTheEndsOfALargeResultOnly)
     EXPECT_TRUE(decoder->appetite(direction).per_turn);
   decoder->data(Direction::kToClient, {complete("SELECT 2000") + ready('T'), 4}, sink);
   EXPECT_EQ(decoder->appetite(Direction::kToClient).mode, Appetite::Mode::kFull);
-  EXPECT_FALSE(decoder->appetite(Direction::kToServer).per_turn);
+  EXPECT_TRUE(decoder->appetite(Direction::kToServer).per_turn);
   EXPECT_EQ(decoder->activity(), (protocols::Activity{.in_transaction = true}));
   EXPECT_FALSE(decoder->expects_response());
 }
