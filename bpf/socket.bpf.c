@@ -12,7 +12,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define SONDE_MSG_PEEK 2
+#define SONDE_MSG_PEEK	2
+#define SONDE_MSG_TRUNC 0x20
 
 static __always_inline int end_of_stream(struct sock *sk, struct socket_order *call, __u64 wish)
 {
@@ -95,6 +96,9 @@ static __always_inline int passed(struct sock *sk, int bytes, int flags, const i
 		return end_of_stream(sk, &call, wish);
 	if ((wish >> 32 & 7) == SONDE_SOCKET_IGNORE)
 		return 0;
+	/* What was received is thrown away, not in the caller's memory (tcp(7)). */
+	if (flags & SONDE_MSG_TRUNC && direction == SONDE_SOCKET_RECEIVED)
+		wish = sonde_socket_wish(SONDE_SOCKET_SIZES, 0, 0, false, 0);
 	report(socket, &call, wish);
 	return 0;
 }

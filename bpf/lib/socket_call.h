@@ -104,6 +104,9 @@ static __always_inline __u32 call__copy(struct socket_order *call, __u64 base, _
 	if (length > room)
 		length = room;
 	call__describe(call, to, covered, length);
+	/* What was found in the record before this one says nothing about it. */
+	if (call->begins)
+		call->chunks.digits = 0;
 	/* From here on numbers are read from the record again: the stack has no place for them. */
 	if (bpf_probe_read_user(to + 1, length, (void *)base)) {
 		to->captured = 0;

@@ -171,6 +171,7 @@ __noinline int socket_follow(struct socket_call *call)
 	socket_line(&call->order.chunks, &call->piece);
 	if (!chunks->framing && !chunks__at_end(call)) {
 		call->head = call->most;
+		call->begins = 1; /* the last answer may have been a HEAD's */
 		return 0;
 	}
 	chunks__emit(call);

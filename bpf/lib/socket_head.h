@@ -26,6 +26,15 @@ static __always_inline bool head__is_upper(__u8 byte)
 	return (__u8)(byte - 'A') <= 'Z' - 'A';
 }
 
+/* Letters and a blank: not the rest of a status line ("TTP/1.1 304"), not a header ("WWW-Authenticate:"). */
+static __always_inline bool head__is_method(const __u8 *at)
+{
+	for (int i = 3; i < 12; i++)
+		if (!head__is_upper(at[i]))
+			return at[i] == ' ';
+	return false;
+}
+
 /* A message begins with HTTP or a method; 12 bytes can be read. */
 static __always_inline __u8 head__kind(const __u8 *at)
 {
@@ -36,7 +45,7 @@ static __always_inline __u8 head__kind(const __u8 *at)
 	if (at[0] == 'G' && at[1] == 'E' && at[2] == 'T')
 		return HEAD_REQUEST | HEAD_GETS;
 	if (at[0] != 'H')
-		return HEAD_REQUEST;
+		return head__is_method(at) ? HEAD_REQUEST : 0;
 	if (at[1] == 'E')
 		return HEAD_REQUEST | HEAD_GETS;
 	ends_in_04 = at[10] == '0' && at[11] == '4';

@@ -232,6 +232,65 @@ TEST_P(SocketChunks, WhatOneCallHasWholeIsCapturedWhole)
   EXPECT_EQ(stream.calls, 2U);
 }
 
+std::vector<std::string> cut_anywhere(const std::string& text, std::mt19937& random)
+{
+  std::vector<std::string> pieces;
+  for (std::size_t at = 0; at < text.size(); at += pieces.back().size())
+    pieces.push_back(text.substr(at, random() % 3 == 0 ? random() % 8 : random() % 160));
+  return pieces;
+}
+
+TEST_P(SocketChunks, WhatIsCutAnywhereIsNeverTakenForOtherBytes)
+{
+  std::mt19937 random(11);
+  std::string text = "x";
+  std::vector<std::vector<std::string>> calls;
+  for (int i = 0; i < 200; ++i) {
+    Pipeline requests;
+    for (unsigned n = 0; n < 1 + random() % 6; ++n) {
+      if (random() % 4 == 0)
+        requests.chunked(1 + random() % 50, random() % 2 == 0 ? "" : "Etag: none\r\n");
+      else
+        requests.with_length("PUT", random() % 3 == 0 ? 0 : random() % 40);
+    }
+    text += requests.text;
+    calls.push_back(cut_anywhere(requests.text, random));
+  }
+  const auto stream = sent_in_pieces(kChunks, calls);
+  EXPECT_EQ(stream.covered, text.size());
+  EXPECT_EQ(stream.overlaps, 0U);
+  ASSERT_LE(stream.bytes.size(), text.size());
+  for (std::size_t i = 0; i < stream.bytes.size(); ++i)
+    ASSERT_TRUE(stream.bytes[i] == '\0' || stream.bytes[i] == text[i]) << "at " << i;
+}
+
+TEST_P(SocketChunks, TheRestOfAStatusLineIsNoRequest)
+{
+  const auto wish =
+      sonde_socket_wish(std::uint32_t{SONDE_SOCKET_HEAD} | SONDE_SOCKET_CHUNKS, 4096, 0, false, 0);
+  const std::vector<std::string> texts = {"H",
+                                          "TTP/1.1 304 Not Modified\r\nContent-Length: 77\r\n\r\n",
+                                          "WWW-Authenticate: Basic\r\nContent-Length: 99\r\n\r\n",
+                                          "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"};
+  const auto stream = sent(wish, texts, Call::kReadWrite);
+  std::string all = "x";
+  for (const auto& text : texts)
+    all += text;
+  EXPECT_TRUE(stream.bytes == all);
+}
+
+TEST_P(SocketChunks, AfterTheAnswerToAHeadTheNextBodyIsFollowed)
+{
+  Body body;
+  body.text = body.seen = std::string(kHead) + std::string(kHead);
+  body.chunk(50'000);
+  body.chunk(20'000);
+  body.end();
+  const auto stream =
+      sent_in_pieces(kChunks, {{std::string(kHead)}, {body.text.substr(kHead.size())}});
+  EXPECT_TRUE(stream.bytes.substr(1) == body.seen);
+}
+
 INSTANTIATE_TEST_SUITE_P(Calls, SocketChunks, kCases, case_name);
 
 }  // namespace
