@@ -95,17 +95,17 @@ void PostgresqlDecoder::on_response(std::uint64_t time_ns, Sink& sink)
   case 'T':
   case 'n':
     if (pending_.next_is(Kind::kDescribe))
-      pop();
+      pop(sink);
     break;
   case 'C':
     on_complete(responses_.tag(), time_ns, sink);
     break;
   case 's':
-    on_suspended(sink);
+    on_suspended(time_ns, sink);
     break;
   case 'I':
     if (pending_.next_is(Kind::kExecute)) {
-      pop();
+      pop(sink);
       begin_response();
     }
     break;
@@ -131,17 +131,33 @@ void PostgresqlDecoder::on_response(std::uint64_t time_ns, Sink& sink)
 void PostgresqlDecoder::answered(Kind kind, Sink& sink)
 {
   if (pending_.next_is(kind))
-    pop();
+    pop(sink);
   else
     unasked(sink);
 }
 
-void PostgresqlDecoder::pop()
+void PostgresqlDecoder::pop(Sink& sink)
 {
   const auto& oldest = pending_.front();
-  if (oldest.kind == Kind::kBind)
-    std::erase_if(suspended_, [&](const Suspended& one) { return one.portal == oldest.portal; });
+  if (oldest.kind == Kind::kBind || oldest.closes_portal)
+    end_portals(oldest.portal, sink);
+  // It may have been of any portal.
+  if (oldest.subject.text == Subject::Text::kLost)
+    doubt_suspended();
   pending_.pop();
+}
+
+// What was suspended and will not go on has been one statement: asyncpg's fetchrow ends each of its
+// portals so. Only what returns rows can be suspended, mostly a SELECT where its text is unknown.
+void PostgresqlDecoder::end_portals(std::optional<Key> portal, Sink& sink)
+{
+  std::erase_if(suspended_, [&](const Suspended& one) {
+    if (portal && one.portal != *portal)
+      return false;
+    if (one.sure)
+      emit(one.subject, "SELECT", one.exchange, sink);
+    return true;
+  });
 }
 
 void PostgresqlDecoder::begin_response()
@@ -165,10 +181,10 @@ protocols::Exchange PostgresqlDecoder::exchange(const Operation& operation, std:
   begin_response();
   const auto before = std::ranges::find(suspended_, operation.portal, &Suspended::portal);
   if (operation.kind == Kind::kExecute && before != suspended_.end()) {
-    exchange.request_first_ns = before->first_ns;
-    exchange.response_first_ns = before->response_first_ns;
-    exchange.request_bytes += before->request_bytes;
-    exchange.response_bytes += before->response_bytes;
+    exchange.request_first_ns = before->exchange.request_first_ns;
+    exchange.response_first_ns = before->exchange.response_first_ns;
+    exchange.request_bytes += before->exchange.request_bytes;
+    exchange.response_bytes += before->exchange.response_bytes;
     suspended_.erase(before);
   }
   return exchange;
@@ -212,26 +228,26 @@ void PostgresqlDecoder::on_complete(std::string_view tag, std::uint64_t time_ns,
     subject.text = Subject::Text::kLost;  // the name was given to another text meanwhile
   emit(subject, tag, exchange(oldest, time_ns), sink);
   if (oldest.kind == Kind::kExecute)
-    pop();
+    pop(sink);
   else
     ++oldest.done;
 }
 
-void PostgresqlDecoder::on_suspended(Sink& sink)
+void PostgresqlDecoder::on_suspended(std::uint64_t time_ns, Sink& sink)
 {
   if (!pending_.next_is(Kind::kExecute)) {
     unasked(sink);
     return;
   }
-  const auto part = exchange(pending_.front(), 0);
+  const auto& oldest = pending_.front();
+  const auto part = exchange(oldest, time_ns);
   if (suspended_.size() == kMostSuspended)
-    suspended_.erase(suspended_.begin());
-  suspended_.push_back({.portal = pending_.front().portal,
-                        .first_ns = part.request_first_ns,
-                        .response_first_ns = part.response_first_ns,
-                        .request_bytes = part.request_bytes,
-                        .response_bytes = part.response_bytes});
-  pop();
+    end_portals(suspended_.front().portal, sink);
+  suspended_.push_back({.portal = oldest.portal,
+                        .subject = subject_of(oldest),
+                        .exchange = part,
+                        .sure = trust_ == Trust::kFull && requests_found_});
+  pop(sink);
 }
 
 // An error that answers no statement (at the start, at a Sync, out of the blue) is one without an
@@ -268,7 +284,7 @@ void PostgresqlDecoder::on_error(std::string_view sqlstate, std::uint64_t time_n
   error.status = sqlstate;
   emit(subject, {}, error, sink);
   while (!pending_.empty() && pending_.front().kind != Kind::kSync)
-    pop();
+    pop(sink);
   skipping_ = pending_.empty() && requests_found_;
 }
 
@@ -287,10 +303,13 @@ void PostgresqlDecoder::on_ready(char status, Sink& sink)
     pending_.clear();
   while (!pending_.empty()) {
     const bool last = pending_.front().ends_batch();
-    pop();
+    pop(sink);
     if (last)
       break;
   }
+  // With its transaction.
+  if (status == 'I')
+    end_portals({}, sink);
   ready_passed_ = !known || trust_ == Trust::kProbation;
 }
 
@@ -307,9 +326,8 @@ protocols::Appetite PostgresqlDecoder::appetite(Direction direction) const
 {
   // Full, so without a limit, but the tap shall see that a turn of the server's ends.
   if (direction == Direction::kToServer)
-    return {.mode = protocols::Appetite::Mode::kFull,
-            .per_turn = true,
-            .skip = requests_.not_wanted()};
+    return {
+        .mode = protocols::Appetite::Mode::kFull, .per_turn = true, .skip = requests_.not_wanted()};
   const bool one = pending_.batches() == 1 && pending_.statements_of_batch() == 1;
   if (recovering_ || (one && response_bytes_ > kLargeResult))
     return {.mode = protocols::Appetite::Mode::kHeadAndTail,

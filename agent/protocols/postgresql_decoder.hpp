@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,13 +44,13 @@ private:
   // not seen has passed, and believed once requests and responses have been even.
   enum class Trust : std::uint8_t { kFull, kLost, kProbation };
 
-  // An Execute with a row limit stops and goes on with the next one of its portal.
+  // An Execute with a row limit stops and goes on with the next one of its portal, or is all there
+  // is of its statement when the portal ends.
   struct Suspended {
     Key portal;
-    std::uint64_t first_ns;
-    std::uint64_t response_first_ns;
-    std::uint64_t request_bytes;
-    std::uint64_t response_bytes;
+    Subject subject;
+    Exchange exchange;
+    bool sure;  // nothing is lost: it has not gone on unseen
   };
 
   std::size_t requests(const protocols::Piece& piece, Sink& sink);
@@ -71,12 +72,13 @@ private:
   void on_response(std::uint64_t time_ns, Sink& sink);
   void answered(Kind kind, Sink& sink);
   void on_complete(std::string_view tag, std::uint64_t time_ns, Sink& sink);
-  void on_suspended(Sink& sink);
+  void on_suspended(std::uint64_t time_ns, Sink& sink);
+  void end_portals(std::optional<Key> portal, Sink& sink);
   void on_error(std::string_view sqlstate, std::uint64_t time_ns, Sink& sink);
   void on_ready(char status, Sink& sink);
   Tail tail_with(std::string_view bytes);
   void on_tail(const Tail& tail, std::uint64_t time_ns, Sink& sink);
-  void pop();
+  void pop(Sink& sink);
   void begin_response();
 
   Subject subject_of(const Operation& operation) const;
@@ -84,6 +86,7 @@ private:
   void emit(const Subject& subject, std::string_view tag, Exchange exchange, Sink& sink) const;
   bool even() const { return pending_.empty() && responses_found_ && responses_.at_boundary(); }
   void unasked(Sink& sink);
+  void doubt_suspended();
   void lose_copy(std::uint64_t bytes);
   void lose_requests();
   void lose_responses();

@@ -9,7 +9,7 @@ namespace sonde::postgresql {
 namespace {
 
 constexpr std::size_t kReadySize = 6;
-constexpr std::size_t kTailKept = 256;   // what of a call's end is captured
+constexpr std::size_t kTailKept = 256;    // what of a call's end is captured
 constexpr std::size_t kShortCall = 1024;  // what is longer holds all of its last messages
 
 }  // namespace
@@ -63,9 +63,16 @@ void PostgresqlDecoder::lose_copy(std::uint64_t bytes)
   copy_lost_ = resuming_ = true;
 }
 
+void PostgresqlDecoder::doubt_suspended()
+{
+  for (auto& one : suspended_)
+    one.sure = false;
+}
+
 // What was asked before keeps its place: its answers come first.
 void PostgresqlDecoder::lose_requests()
 {
+  doubt_suspended();
   if (trust_ == Trust::kProbation)
     pending_.clear();
   trust_ = Trust::kLost;
@@ -90,6 +97,7 @@ void PostgresqlDecoder::lose_pairing()
 // One batch alone can be recognised by its end.
 void PostgresqlDecoder::lose_responses()
 {
+  doubt_suspended();
   responses_found_ = false;
   responses_.reset();
   if (trust_ == Trust::kFull && pending_.batches() == 1 && encryption_asked_ == 0)
@@ -111,6 +119,7 @@ void PostgresqlDecoder::closed(Exchange::End how, std::uint64_t, Sink& sink)
             .request_bytes = operation.bytes},
            sink);
   }
+  end_portals({}, sink);
 }
 
 // The end of what was captured without a hole: the last message may lie across two calls.
@@ -159,7 +168,7 @@ void PostgresqlDecoder::on_tail(const Tail& tail, std::uint64_t time_ns, Sink& s
   const bool error = tail.type == 'E';
   while (!pending_.empty() && pending_.front().statements_left() == 0 && !error &&
          !pending_.front().ends_batch())
-    pop();
+    pop(sink);
   const bool one = pending_.statements_of_batch() == 1 && !pending_.front().cut &&
                    pending_.front().statements_left() == 1;
   if (one && tail.type == 'C')
@@ -167,7 +176,7 @@ void PostgresqlDecoder::on_tail(const Tail& tail, std::uint64_t time_ns, Sink& s
   else if (one && error)
     on_error(tail.sqlstate, time_ns, sink);
   else if (one && tail.type == 's')
-    on_suspended(sink);
+    on_suspended(time_ns, sink);
   on_ready(tail.status, sink);
 }
 

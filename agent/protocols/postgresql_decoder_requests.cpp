@@ -213,7 +213,10 @@ void PostgresqlDecoder::on_named(Kind kind, Sink& sink)
 {
   auto named = operation(kind);
   if (kind == Kind::kClose) {
-    // Nothing that was executed: the text of what is closed is of no interest.
+    // The text of what is closed is of no interest.
+    named.closes_portal = !requests_.names_lost() && requests_.is_portal();
+    if (named.closes_portal)
+      named.portal = requests_.portal();
   } else if (requests_.names_lost()) {
     named.subject.text = Subject::Text::kLost;
   } else if (requests_.is_portal()) {

@@ -29,6 +29,7 @@ struct Operation {
   std::vector<StatementRef> rest;  // of a Query
   bool cut = false;                // a Query whose text was not all captured
   bool failed = false;
+  bool closes_portal = false;
   bool after_copy = false;  // a Sync that the server reads after the end of a COPY
   std::size_t done = 0;     // statements of a Query
   Key portal = kUnnamed;

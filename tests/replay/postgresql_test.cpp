@@ -229,6 +229,51 @@ TEST(Postgresql, CountsACursorAndACopyOnce)
       ElementsAre("select big ", "copy t ", "copy t ", "copy t 57014", "copy u ", "select  "));
 }
 
+// asyncpg's fetchrow: a row limit, and a Sync instead of the rest.
+TEST(Postgresql, CountsASuspendedStatementOnceWhenItsPortalEnds)
+{
+  const auto fetch = [](std::string_view portal) {
+    return client(bind_to(portal, "s") + execute(portal, 1) + sync());
+  };
+  const auto outcome = replay(
+      postgresql::protocol,
+      connected({
+          client(parse("s", "select 1 from a") + describe('S', "s") + message('H')),
+          server(parsed() + columns()),
+          fetch(""),
+          server(bound() + row("1") + message('s') + ready()),
+          fetch(""),
+          server(bound() + row("1") + message('s') + ready()),
+          client(query("begin")),
+          server(complete("BEGIN") + ready('T')),
+          fetch("p"),
+          server(bound() + row("1") + message('s') + ready('T')),
+          fetch(""),
+          server(bound() + row("1") + message('s') + ready('T')),
+          fetch(""),
+          server(bound() + row("1") + message('s') + ready('T')),
+          client(close('P', "p") + sync()),
+          server(message('3') + ready('T')),
+          client(bind_to("p", "s") + execute("p", 1) + execute("p", 1) + sync()),
+          server(bound() + row("1") + message('s') + row("2") + complete("SELECT 1") + ready('T')),
+          client(query("rollback")),
+          server(complete("ROLLBACK") + ready()),
+          fetch(""),
+          server(bound() + row("1") + message('s') + ready('I')),
+      }));
+  EXPECT_THAT(outcome.malformed, IsEmpty());
+  EXPECT_THAT(said(outcome),
+              ElementsAre("select a ",
+                          "select a ",
+                          "begin  ",
+                          "select a ",
+                          "select a ",
+                          "select a ",
+                          "rollback  ",
+                          "select a ",
+                          "select a "));
+}
+
 TEST(Postgresql, MeasuresMessagesOnTheWire)
 {
   const Conversation conversation = connected({
