@@ -25,7 +25,10 @@ unit_is_valid() {
   sed 's|^ExecStart=.*|ExecStart=/bin/true|' deploy/systemd/sonde.service >"$work/sonde.service"
   mkdir -p "$work/sonde.service.d"
   cp deploy/systemd/sonde.service.d/old-kernel.conf.example "$work/sonde.service.d/old-kernel.conf"
-  systemd-analyze verify "$work/sonde.service" >"$work/verify.log" 2>&1 && [ ! -s "$work/verify.log" ]
+  # It also speaks of faults in the units of other packages.
+  systemd-analyze verify "$work/sonde.service" >"$work/verify.all" 2>&1 || { cat "$work/verify.all"; return 1; }
+  grep -v '^/lib/systemd/system/' "$work/verify.all" >"$work/verify.log" || true
+  [ ! -s "$work/verify.log" ]
 }
 
 unit_capabilities() { sed -n "s/^$1=//p" deploy/systemd/sonde.service; }
