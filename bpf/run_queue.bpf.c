@@ -21,6 +21,7 @@ const volatile bool count_off_cpu = true;
 const volatile __u64 outlier_wait_ns = ~0ull;
 /* Reason of a blocked system call, by number. */
 const volatile __u8 reason_of_syscall[SONDE_SYSCALLS] = {};
+
 /* Counters of each service; 96 KiB a CPU. */
 ROWS(run_queue_rows, SONDE_SLOTS, struct sonde_run_queue_row);
 /* What each CPU runs now. */

@@ -66,10 +66,18 @@ void Ring::consume()
   say_awake_(awake_);
 }
 
+bool Ring::drain(int looks)
+{
+  while (looks-- > 0)
+    if (look())
+      return true;
+  return false;
+}
+
 // The records that were there when all rings had been looked at are all that were begun before the
 // first look. One that is not finished may be any time since its ring was last seen without one:
 // nothing later than that can be handled before it.
-bool Ring::drain()
+bool Ring::look()
 {
   handled_ = false;
   waiting_.clear();

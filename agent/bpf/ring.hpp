@@ -34,8 +34,9 @@ public:
   ~Ring();
 
   // Handles the records that were complete when it was called, except those that may belong behind
-  // one that is not; false when something is left.
-  bool drain();
+  // one that is not; false when something is left. `looks`: again, as often as that, until nothing
+  // is.
+  bool drain(int looks = 1);
 
 private:
   // A ring with records to come in this look, and the time of the first of them.
@@ -51,6 +52,7 @@ private:
   {
   }
   void consume();
+  bool look();
   void wait_for(RingMemory& ring);
 
   Handler handler_;

@@ -267,10 +267,8 @@ void Socket::find_ended()
 {
   if (unix_sockets_.empty() || !alive_)
     return;
-  bool emptied = ring_->drain();
-  for (int again = 0; !emptied && again < 10; ++again)
-    emptied = ring_->drain();
-  if (!emptied)
+  constexpr int kLooks = 11;
+  if (!ring_->drain(kLooks))
     return;
   const UniqueFd iterator(bpf_iter_create(alive_.fd()));
   if (!iterator)

@@ -113,7 +113,7 @@ static __always_inline __u32 call__copy(struct socket_order *call, __u64 base, _
 		to->flags |= SONDE_SOCKET_UNREADABLE;
 		SOCKET_COUNT(faults);
 	} else if (call->begins && to->captured >= HEAD_LEAST) {
-		call->chunks.padding = to->captured;
+		call->chunks.length = to->captured;
 		call->chunks.digits = call->left == to->captured ? HEAD_WHOLE : 0;
 		if (room == 80)
 			head = socket_head_80(&call->chunks, (struct head_80 *)(to + 1));
@@ -215,9 +215,8 @@ static long call__step(__u32 index, struct socket_call *call)
 	}
 	length = length < call->head ? length : call->head;
 	length = length < SONDE_SOCKET_MAX_CHUNK ? length : SONDE_SOCKET_MAX_CHUNK;
-	/* No more than is looked through. */
-	if (call->begins && length > 2000)
-		length = 2000;
+	if (call->begins && length > HEAD_MOST)
+		length = HEAD_MOST;
 	covered = call->head > length || call->tail || call->begins ? length : call->left;
 	took = socket_capture(&call->order, call->base, covered, length);
 	if (chunks__follow(&call->order) || call->begins) {

@@ -126,7 +126,7 @@ static __always_inline bool chunks__read(struct socket_call *call)
 /* Of a message that begins within a call, at least what can be looked through. */
 static __always_inline __u32 chunks__most(const struct socket_call *call)
 {
-	return call->most > 2000 ? call->most : 2000;
+	return call->most > HEAD_MOST ? call->most : HEAD_MOST;
 }
 
 /* The next message begins here. */

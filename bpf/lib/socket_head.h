@@ -8,9 +8,10 @@
 
 #define HEAD_END   0x0a0d0a0d /* as it lies in memory */
 #define HEAD_LEAST 32 /* none with a body is shorter */
+#define HEAD_MOST  2000 /* no more of a record is looked through */
 
 /* What is known of the head that is looked through, in `digits`; `left` is the length of its body,
- * `position` where it begins, then where it ends; `padding` how much there is to look through. */
+ * `position` where it begins, then where it ends; `length` how much there is to look through. */
 enum head_flags {
 	HEAD_REQUEST = 1,
 	HEAD_RESPONSE = 2,
@@ -155,7 +156,7 @@ static __always_inline int head__line(struct sonde_socket_chunks *head,
  * comparison, so that no state would be like another. */
 static __always_inline __u64 head__length(const struct sonde_socket_chunks *head)
 {
-	return *(const volatile __u16 *)&head->padding;
+	return *(const volatile __u16 *)&head->length;
 }
 
 /* True where all of a chunked body is in the record, as its end shows. */

@@ -166,7 +166,7 @@ struct sonde_socket_chunks {
 	__u32 left; /* of the data; in a line of a size its value so far */
 	__u8 framing;
 	__u8 digits;
-	__u16 padding;
+	__u16 length; /* while a head is looked through: bpf/lib/socket_head.h */
 };
 
 /* What Sonde keeps of a socket in its storage. */

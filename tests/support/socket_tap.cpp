@@ -141,10 +141,7 @@ void SocketTap::on_record(void* data, std::size_t)
 
 std::map<std::uint64_t, TappedSocket> SocketTap::sockets()
 {
-  programs_->node.on_loop([this] {
-    for (int look = 0; look < 100 && !programs_->ring->drain(); ++look)
-      ;
-  });
+  programs_->node.on_loop([this] { programs_->ring->drain(100); });
   const std::scoped_lock lock(mutex_);
   return sockets_;
 }
