@@ -19,6 +19,7 @@
 namespace sonde {
 
 class EventLoop;
+class Executables;
 class Facts;
 namespace bpf {
 class SharedMaps;
@@ -36,6 +37,8 @@ struct Host {
   Facts& facts;          // ring records by family
   Hooks& hooks;          // where each hook's fate is reported
   std::uint16_t family;  // this family's number, for its programs' rodata
+  // Where uprobes plug in; null where the agent has none.
+  Executables* executables = nullptr;
 };
 
 // Losses of one family since it started: reasons are its own, bounded words.

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What all uprobes share: bpf/lib/uprobe.h and agent/probes/executables.cpp. */
+#pragma once
+
+#include "sonde/abi.h"
+
+/* Files with probes at one time. A file keeps its number as long as it has probes; the number is the
+ * upper half of every cookie, the lower half is the site's own. */
+#define SONDE_UPROBE_FILES 1024
+
+/* Hits of each file's probes, one row a CPU; never cleared. */
+struct sonde_uprobe_hits {
+	__u64 hits[SONDE_UPROBE_FILES];
+};
+
+SONDE_STATIC_ASSERT(sizeof(struct sonde_uprobe_hits) == 8192, "wire format");
