@@ -24,6 +24,7 @@
 namespace sonde::elf {
 
 class FileContents;
+class Relocations;
 
 enum class Machine : std::uint16_t { kOther = 0, kX86_64 = 62, kAarch64 = 183 };
 
@@ -112,7 +113,7 @@ public:
   // Zero-terminated, at most `limit` bytes long.
   std::optional<std::string_view> string_at(std::uint64_t address, std::size_t limit = 4096) const;
 
-  // The linker's (GNU) in hexadecimal, else Go's, else empty. What it is cached by: see `identity`.
+  // The linker's (GNU) in hexadecimal, else Go's, else empty.
   std::string build_id() const;
 
   // Calls back for each defined symbol of .symtab and .dynsym until it answers false. Names may
@@ -129,11 +130,19 @@ public:
   std::uint64_t resident() const;
 
 private:
-  struct Relocations;
+  struct Dynamic {
+    std::vector<std::uint64_t> needed;
+    std::uint64_t strings = 0;
+    std::uint64_t strings_size = 0;
+    std::uint64_t relocations = 0;
+    std::uint64_t relocations_size = 0;
+  };
   ElfFile();
   static Result<ElfFile> parse(std::unique_ptr<FileContents> contents);
   void read_segments(std::uint64_t offset, unsigned entry_size, unsigned count);
   void read_sections(std::uint64_t offset, unsigned entry_size, unsigned count, unsigned names);
+  const Segment* segment_of(std::uint64_t address) const;
+  Dynamic read_dynamic() const;
   const Relocations& relocations() const;
 
   std::unique_ptr<FileContents> contents_;
