@@ -236,17 +236,6 @@ static long call__step(__u32 index, struct socket_call *call)
 
 static __always_inline void call__report(struct socket_call *call)
 {
-	__u32 took;
-
-	/* Most calls are one record. */
-	if (call->left <= call->run && call->left <= call->head && !call->pass &&
-	    call->left <= SONDE_SOCKET_MAX_CHUNK && !chunks__follow(&call->order)) {
-		took = socket_capture(&call->order, call->base, call->left, call->left);
-		call->head = 0;
-		call__advance(call, took);
-		if (!call->left)
-			return;
-	}
 	bpf_loop(SOCKET_STEPS, call__step, call, 0);
 	chunks__leave(call);
 }
@@ -282,39 +271,62 @@ static __always_inline __u64 call__number(struct task_struct *task, struct pt_re
 #endif
 }
 
-/* Where the running system call has its bytes; false for one that is not known to have any
- * (sendfile, io_uring, 32-bit calls, workers). */
-static __always_inline bool call__locate(struct socket_call *call, struct task_struct *task)
+enum socket_layout {
+	LAYOUT_NONE, /* not known to have bytes: sendfile, io_uring, 32-bit calls, workers */
+	LAYOUT_RUN,
+	LAYOUT_IOVECS,
+	LAYOUT_MESSAGE,
+};
+
+/* Second and third argument of the running system call, and what they say of its bytes. */
+static __always_inline enum socket_layout call__arguments(struct task_struct *task, __u64 *second,
+							  __u64 *third)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	__u64 second, third;
 
 #if defined(__TARGET_ARCH_x86)
-	second = regs->si;
-	third = regs->dx;
+	*second = regs->si;
+	*third = regs->dx;
 #else
-	second = regs->regs[1];
-	third = regs->regs[2];
+	*second = regs->regs[1];
+	*third = regs->regs[2];
 #endif
 	switch (call__number(task, regs)) {
 	case NR_READ:
 	case NR_WRITE:
 	case NR_SENDTO:
 	case NR_RECVFROM:
-		call->base = second;
-		call->run = call->left;
-		return true;
+		return LAYOUT_RUN;
 	case NR_READV:
 	case NR_WRITEV:
 	case NR_PREADV2:
 	case NR_PWRITEV2:
+		return LAYOUT_IOVECS;
+	case NR_SENDMSG:
+	case NR_RECVMSG:
+		return LAYOUT_MESSAGE;
+	}
+	return LAYOUT_NONE;
+}
+
+/* Where the running system call has its bytes; false where that is not known. */
+static __always_inline bool call__locate(struct socket_call *call, struct task_struct *task)
+{
+	__u64 second, third;
+
+	switch (call__arguments(task, &second, &third)) {
+	case LAYOUT_RUN:
+		call->base = second;
+		call->run = call->left;
+		return true;
+	case LAYOUT_IOVECS:
 		call->iov = second;
 		call->iovs = third;
 		return true;
-	case NR_SENDMSG:
-	case NR_RECVMSG:
+	case LAYOUT_MESSAGE:
 		/* struct user_msghdr: msg_iov and msg_iovlen follow the name and its length. */
 		return !bpf_probe_read_user(&call->iov, 16, (void *)(second + 16));
+	default:
+		return false;
 	}
-	return false;
 }

@@ -238,6 +238,29 @@ static __always_inline long head__word(struct head_look *look, __u64 at, const _
 	return !head__begin(head, bytes, next + head->left, room);
 }
 
+/* Whether an n and a k behind it, in any case, are among the first `length` bytes, rounded up: words
+ * like "chunked" are rare. */
+static __always_inline bool head__may_be_chunked(const __u8 *bytes, __u64 length, const __u32 room)
+{
+	for (__u32 at = 8; at < room; at += 16) {
+		__u64 found = 0;
+
+		for (__u32 i = at; i < at + 16 && i < room; i += 8) {
+			__u64 word = (*(const __u64 *)(bytes + i - 1) | 0x2020202020202020) ^
+				     0x6e6e6e6e6e6e6e6e;
+
+			word |= (*(const __u64 *)(bytes + i) | 0x2020202020202020) ^
+				0x6b6b6b6b6b6b6b6b;
+			found |= (word - 0x0101010101010101) & ~word;
+		}
+		if (found & 0x8080808080808080)
+			return true;
+		if (at + 16 >= length)
+			return false;
+	}
+	return false;
+}
+
 /* Where in the record the first body begins that is to be followed; 0 without. A body which ends in a
  * record that has the whole call needs no following. `room`, a constant and a multiple of 8, can be
  * read. Global: verified once each; by a callback, because a loop's states are too many. */
@@ -262,6 +285,10 @@ static __always_inline long head__word(struct head_look *look, __u64 at, const _
 		if (!head__begin(head, record->bytes, 0, room) ||                                  \
 		    ((head->digits & HEAD_WHOLE) &&                                                \
 		     (head->digits & (HEAD_GETS | HEAD_BODILESS))))                                \
+			return 0;                                                                  \
+		/* Of an answer that is all here no other body is followed. */                     \
+		if ((head->digits & HEAD_WHOLE) && (head->digits & HEAD_RESPONSE) &&               \
+		    !head__may_be_chunked(record->bytes, head__length(head), room))                \
 			return 0;                                                                  \
 		bpf_loop(room / 16, head__step_##room, &look, 0);                                  \
 		return look.body;                                                                  \

@@ -79,7 +79,42 @@ static __always_inline void unseen(struct socket_order *order)
 		chunks->framing = SONDE_CHUNKS_NONE;
 }
 
-/* Records of what is wanted of the call. Verified once, whoever calls. */
+/* Does at once what most calls are: bytes in one run that go into one record, or none to be captured.
+ * How many are done; where a body begins in them that is to be followed the rest is left. */
+__noinline __u32 socket_report_at_once(struct socket_order *order)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct {
+		__u64 base;
+		__u64 length;
+	} run;
+	enum socket_layout layout;
+
+	if (!order)
+		return 0;
+	layout = order->head || order->pass ? call__arguments(task, &run.base, &run.length)
+					    : LAYOUT_NONE;
+	if (layout == LAYOUT_NONE) {
+		if (order->head || order->pass) {
+			SOCKET_COUNT(unreadable);
+			order->flags |= SONDE_SOCKET_UNREADABLE;
+		}
+		unseen(order);
+		call__cover(order, order->left);
+		return order->left;
+	}
+	if (layout == LAYOUT_MESSAGE || order->pass || order->left > order->head ||
+	    order->left > SONDE_SOCKET_MAX_CHUNK || chunks__follow(order))
+		return 0;
+	if (layout == LAYOUT_IOVECS && (bpf_probe_read_user(&run, sizeof(run), (void *)run.base) ||
+					run.length < order->left))
+		return 0;
+	order->head = 0;
+	order->pass = socket_capture(order, run.base, order->left, order->left);
+	return order->pass;
+}
+
+/* Records of what is wanted of the call, some of which may be done. Verified once, whoever calls. */
 __noinline int socket_report(struct socket_order *order)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -88,17 +123,14 @@ __noinline int socket_report(struct socket_order *order)
 	if (!order)
 		return 0;
 	call.order = *order;
-	if ((call.head || call.pass) && !call__locate(&call, task)) {
+	if (!call__locate(&call, task)) {
 		SOCKET_COUNT(unreadable);
 		call.flags |= SONDE_SOCKET_UNREADABLE;
-		call.head = call.pass = 0;
-	}
-	if (!call.head && !call.pass) {
 		unseen(order);
 		call__cover(&call.order, call.left);
 		return 0;
 	}
-	if (chunks__follow(order))
+	if (chunks__follow(order) && !order->pass)
 		chunks__begin(&call);
 	call__report(&call);
 	order->chunks = call.chunks;
@@ -116,7 +148,8 @@ static __always_inline void report(struct sonde_socket *socket, struct socket_or
 		chunks__resume(order, kept);
 	if (choose(socket, order, wish)) {
 		order->begins = chunks && !chunks__follow(order) && !order->pass;
-		socket_report(order);
+		if (socket_report_at_once(order) != order->left)
+			socket_report(order);
 	} else {
 		unseen(order);
 	}

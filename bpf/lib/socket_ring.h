@@ -95,10 +95,20 @@ static __always_inline void *socket__reserve(__u16 kind, __u32 size)
 	return record;
 }
 
+/* Small records do not fill a large ring before the agent looks again. */
+#define SOCKET_SMALL_RECORD 256
+#define SOCKET_LARGE_RING   (1u << 20)
+
+static __always_inline bool socket__fills(const struct sonde_record *record)
+{
+	if (socket_ring_bytes >= SOCKET_LARGE_RING && record->size <= SOCKET_SMALL_RECORD)
+		return false;
+	return socket__ring_used() > socket_ring_bytes / 4;
+}
+
 static __always_inline void socket__submit(void *record)
 {
-	bool wake =
-		!record__read_soon(&socket_reader) || socket__ring_used() > socket_ring_bytes / 4;
+	bool wake = !record__read_soon(&socket_reader) || socket__fills(record);
 
 	bpf_ringbuf_submit(record, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
