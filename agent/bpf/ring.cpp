@@ -13,7 +13,7 @@ namespace sonde::bpf {
 
 namespace {
 
-constexpr auto kLookAgain = std::chrono::milliseconds(2);
+constexpr auto kLookAgain = std::chrono::milliseconds(5);
 
 std::uint64_t time_of(const RingMemory& ring)
 {
