@@ -85,15 +85,15 @@ Result<ElfFile> ElfFile::open(const std::filesystem::path& path)
 
 Result<ElfFile> ElfFile::open(UniqueFd file)
 {
-  return parse(std::make_unique<FileContents>(SONDE_TRY(FileContents::open(std::move(file)))));
+  return read(std::make_unique<FileContents>(SONDE_TRY(FileContents::open(std::move(file)))));
 }
 
 Result<ElfFile> ElfFile::parse(std::span<const std::byte> image)
 {
-  return parse(std::make_unique<FileContents>(image));
+  return read(std::make_unique<FileContents>(image));
 }
 
-Result<ElfFile> ElfFile::parse(std::unique_ptr<FileContents> contents)
+Result<ElfFile> ElfFile::read(std::unique_ptr<FileContents> contents)
 {
   ElfFile file;
   file.contents_ = std::move(contents);

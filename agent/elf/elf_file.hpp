@@ -138,7 +138,7 @@ private:
     std::uint64_t relocations_size = 0;
   };
   ElfFile();
-  static Result<ElfFile> parse(std::unique_ptr<FileContents> contents);
+  static Result<ElfFile> read(std::unique_ptr<FileContents> contents);
   void read_segments(std::uint64_t offset, unsigned entry_size, unsigned count);
   void read_sections(std::uint64_t offset, unsigned entry_size, unsigned count, unsigned names);
   const Segment* segment_of(std::uint64_t address) const;

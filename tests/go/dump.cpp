@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "agent/elf/go_binary.hpp"
-#include "agent/elf/go_globals.hpp"
 #include "agent/elf/probe_site.hpp"
 
 using namespace sonde::elf;
