@@ -144,6 +144,14 @@ control::Explanation Control::explanation_of(const std::vector<std::uint32_t>& t
         process.named_by = services->named_by(tgid, process.service);
     }
     out.processes.push_back(std::move(process));
+    if (const auto* executables = node_.executables(); executables != nullptr)
+      for (auto& one : executables->explain(tgid))
+        out.uprobes.push_back({.tgid = tgid,
+                               .family = std::string(one.family),
+                               .file = std::move(one.file),
+                               .sites = one.sites,
+                               .reason = std::move(one.reason),
+                               .text = std::move(one.text)});
   }
   if (connections != nullptr)
     connections->look([&](const protocols::ConnectionView& view) {

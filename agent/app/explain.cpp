@@ -57,6 +57,15 @@ void append_process(std::string& out, const ExplainedProcess& process)
        process.reason.empty()
            ? std::string("yes")
            : fmt::format("no: {}: {}", process.reason, meaning_of(process.reason)));
+  for (const auto& one : process.uprobes)
+    line("uprobes",
+         fmt::format("{}: {}",
+                     one.family,
+                     one.reason.empty() ? fmt::format("{} in {}", one.sites, printable(one.file))
+                                        : fmt::format("none in {}: {}: {}",
+                                                      printable(one.file),
+                                                      one.reason,
+                                                      printable(one.text))));
   if (process.connections.empty())
     return;
   fmt::format_to(std::back_inserter(out),
@@ -87,10 +96,20 @@ std::string connection_json(const Explanation::Connection& one)
       one.lost_bytes);
 }
 
+std::string uprobes_json(const Explanation::Uprobes& one)
+{
+  return fmt::format(R"({{"family":"{}","file":{},"sites":{},"reason":"{}","text":{}}})",
+                     one.family,
+                     json_quoted(one.file),
+                     one.sites,
+                     one.reason,
+                     json_quoted(one.text));
+}
+
 std::string process_json(const ExplainedProcess& process)
 {
   std::string out = fmt::format(
-      R"({{"pid":{},"command":{},"service":{},"named_by":{},"executable":{},"container":{},"started":"{}","reason":"{}","meaning":{},"tcp_listening":{},"tcp_connected":{},"unix_streams":{},"connections":[)",
+      R"({{"pid":{},"command":{},"service":{},"named_by":{},"executable":{},"container":{},"started":"{}","reason":"{}","meaning":{},"tcp_listening":{},"tcp_connected":{},"unix_streams":{},"uprobes":[)",
       process.known.tgid,
       json_quoted(process.command),
       json_quoted(process.known.service),
@@ -103,6 +122,9 @@ std::string process_json(const ExplainedProcess& process)
       process.listening,
       process.connected,
       process.unix_streams);
+  for (const auto& one : process.uprobes)
+    out.append(out.ends_with('[') ? "" : ",").append(uprobes_json(one));
+  out += R"(],"connections":[)";
   for (const auto& one : process.connections)
     out.append(out.ends_with('[') ? "" : ",").append(connection_json(one));
   return out + "]}";

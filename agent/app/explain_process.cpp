@@ -251,6 +251,9 @@ bool explain_process(const std::filesystem::path& procfs,
     Sockets sockets(procfs / std::to_string(known.tgid), out);
     merge(explanation, sockets, out);
   }
+  for (const auto& one : explanation.uprobes)
+    if (one.tgid == known.tgid)
+      out.uprobes.push_back(one);
   out.reason = reason_of(out, explanation);
   return true;
 }

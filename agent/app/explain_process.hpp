@@ -25,6 +25,7 @@ struct ExplainedProcess {
   std::uint64_t unix_streams = 0;  // AF_UNIX, listening or connected
   // The agent's, with addresses, then those of the kernel that the agent has not met.
   std::vector<control::Explanation::Connection> connections;
+  std::vector<control::Explanation::Uprobes> uprobes;
   std::string reason;  // why nothing of it is decoded; empty when something is
 };
 

@@ -66,13 +66,17 @@ Result<> Node::prepare_bpf(const Paths& paths)
   facts_ = SONDE_TRY(Facts::open(*maps_, *loop_));
   facts_->on_outlier([this](const sonde_outlier& outlier) { keep_outlier(outlier); });
   services_ = SONDE_TRY(discover_services(settings_, paths.procfs, *maps_, *loop_));
+  executables_ = SONDE_TRY(Executables::create(*loop_, settings_, hooks_, *maps_, paths.procfs));
   return {};
 }
 
 void Node::start_family(const Family& family, std::uint16_t number)
 {
   auto running = std::make_unique<Running>(Running{
-      &family, Host{*loop_, *services_, settings_, *maps_, *facts_, hooks_, number}, nullptr, {}});
+      &family,
+      Host{*loop_, *services_, settings_, *maps_, *facts_, hooks_, number, executables_.get()},
+      nullptr,
+      {}});
   const auto before = hooks_.programs().size();
   auto probe = family.start(running->host);
   if (!probe) {

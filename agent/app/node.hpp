@@ -15,6 +15,7 @@
 #include "agent/bpf/facts.hpp"
 #include "agent/bpf/shared_maps.hpp"
 #include "agent/collectors/collector.hpp"
+#include "agent/probes/executables.hpp"
 #include "agent/probes/hooks.hpp"
 #include "agent/probes/outliers.hpp"
 #include "agent/probes/probe.hpp"
@@ -45,6 +46,7 @@ public:
   // Null where BPF is not to be had.
   DiscoveredServices* services() { return services_.get(); }
   const bpf::SharedMaps* maps() const { return maps_.get(); }
+  const Executables* executables() const { return executables_.get(); }
   // Only under probes_mutex(): a scrape holds it while it collects, and so does detach().
   std::vector<std::unique_ptr<Running>>& probes() { return probes_; }
   std::mutex& probes_mutex() { return probes_mutex_; }
@@ -72,6 +74,7 @@ private:
   std::unique_ptr<bpf::SharedMaps> maps_;
   std::unique_ptr<Facts> facts_;
   std::unique_ptr<DiscoveredServices> services_;
+  std::unique_ptr<Executables> executables_;
   std::mutex probes_mutex_;
   std::vector<std::unique_ptr<Running>> probes_;
 };

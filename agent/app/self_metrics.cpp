@@ -34,6 +34,9 @@ enum Index : std::size_t {
   kBpfSeconds,
   kBpfMisses,
   kBpfMapBytes,
+  kUprobedFiles,
+  kUprobes,
+  kUprobesDetached,
   kSeries,
   kFolded,
   kReloadSuccessful,
@@ -74,6 +77,16 @@ constexpr metrics::Desc kMetrics[] = {
      "Runs the kernel left out because the program was already running on that CPU.",
      "program"},
     {"sonde_bpf_map_bytes", Type::kGauge, "Memory of all BPF maps, as the kernel charges it."},
+    {"sonde_uprobed_files",
+     Type::kGauge,
+     "Programs and libraries in which the probe family has found its places, one for each inode.",
+     "probe"},
+    {"sonde_uprobes", Type::kGauge, "Uprobes of the probe family in all files.", "probe"},
+    {"sonde_uprobes_detached_total",
+     Type::kCounter,
+     "Files from which the probe family's uprobes were taken off: over_budget (hit more often than "
+     "uprobes.max-hits, for a while) or exited (nobody runs the file any more).",
+     "probe reason"},
     {"sonde_series", Type::kGauge, "Lines of each family in this scrape.", "family"},
     {"sonde_series_folded_total",
      Type::kCounter,
@@ -202,6 +215,22 @@ void write_programs(metrics::Exposition& out, const Hooks& hooks, std::uint64_t 
   gauge(out, kBpfMapBytes, static_cast<double>(bytes));
 }
 
+void write_uprobes(metrics::Exposition& out, const std::vector<Executables::Count>& counts)
+{
+  out.begin(kMetrics[kUprobedFiles]);
+  for (const auto& count : counts)
+    out.sample({label_block({{"probe", count.family}})}, count.files);
+  out.begin(kMetrics[kUprobes]);
+  for (const auto& count : counts)
+    out.sample({label_block({{"probe", count.family}})}, count.sites);
+  out.begin(kMetrics[kUprobesDetached]);
+  for (const auto& count : counts) {
+    out.sample({label_block({{"probe", count.family}, {"reason", "over_budget"}})},
+               count.over_budget);
+    out.sample({label_block({{"probe", count.family}, {"reason", "exited"}})}, count.exited);
+  }
+}
+
 void write_probes(metrics::Exposition& out, const Hooks& hooks, const SelfState& state)
 {
   out.begin(kMetrics[kProbeUp]);
@@ -215,6 +244,7 @@ void write_probes(metrics::Exposition& out, const Hooks& hooks, const SelfState&
     for (const auto& loss : source.losses)
       out.sample({label_block({{"source", source.name}, {"reason", loss.reason}})}, loss.count);
   write_programs(out, hooks, state.shared_map_bytes);
+  write_uprobes(out, state.uprobes);
 }
 
 void write_series(metrics::Exposition& out, const SelfState& state)

@@ -10,6 +10,7 @@
 
 #include "agent/metrics/desc.hpp"
 #include "agent/metrics/exposition.hpp"
+#include "agent/probes/executables.hpp"
 #include "agent/probes/hooks.hpp"
 #include "agent/probes/probe.hpp"
 
@@ -28,6 +29,7 @@ struct SelfState {
   const Hooks* hooks = nullptr;
   std::vector<Source> sources;
   std::uint64_t shared_map_bytes = 0;
+  std::vector<Executables::Count> uprobes;
   bool last_reload_successful = true;
   double last_reload_seconds = 0;               // wall time of the last successful one
   std::uint64_t services_folded = 0;            // services that found no slot

@@ -98,6 +98,14 @@ std::vector<std::string> to_lines(const Explanation& explanation)
                                  std::to_string(one.lost_bytes),
                                  one.local,
                                  one.remote}));
+  for (const auto& one : explanation.uprobes)
+    lines.push_back(join_fields({"uprobes",
+                                 std::to_string(one.tgid),
+                                 one.family,
+                                 one.file,
+                                 std::to_string(one.sites),
+                                 one.reason,
+                                 one.text}));
   lines.push_back(join_fields({"more",
                                std::to_string(explanation.more_processes),
                                std::to_string(explanation.more_connections)}));
@@ -126,6 +134,13 @@ bool read_line(std::string_view line, Explanation& explanation)
                                        .lost_bytes = number(fields[8]),
                                        .local = std::string(fields[9]),
                                        .remote = std::string(fields[10])});
+  } else if (fields[0] == "uprobes") {
+    explanation.uprobes.push_back({.tgid = tgid_of(fields[1]),
+                                   .family = std::string(fields[2]),
+                                   .file = std::string(fields[3]),
+                                   .sites = number(fields[4]),
+                                   .reason = std::string(fields[5]),
+                                   .text = std::string(fields[6])});
   } else if (fields[0] == "more") {
     explanation.more_processes = number(fields[1]);
     explanation.more_connections = number(fields[2]);

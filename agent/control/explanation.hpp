@@ -32,10 +32,21 @@ struct Explanation {
     std::string remote;
   };
 
+  // What a family of uprobes has in one file of a process.
+  struct Uprobes {
+    std::uint32_t tgid = 0;
+    std::string family;
+    std::string file;
+    std::uint64_t sites = 0;
+    std::string reason;  // why it has none; empty where it has all it wants
+    std::string text;
+  };
+
   bool attached = false;   // the tap
   std::string tap_reason;  // why not
   std::vector<Process> processes;
   std::vector<Connection> connections;
+  std::vector<Uprobes> uprobes;
   std::uint64_t more_processes = 0;  // that were left out
   std::uint64_t more_connections = 0;
 };

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
@@ -22,7 +23,6 @@
 #include "agent/base/result.hpp"
 #include "agent/base/settings.hpp"
 #include "agent/proc/process_facts.hpp"
-#include "agent/proc/procfs.hpp"
 
 namespace sonde {
 
@@ -96,7 +96,8 @@ public:
   // The family's name.
   virtual std::string_view name() const = 0;
   virtual bool wants_executables() const { return true; }
-  // By its file name: "libssl.so.3".
+  virtual bool wants_libraries() const { return false; }
+  // By its file name: "libssl.so.3". Any thread; asked where it wants_libraries().
   virtual bool wants_library(std::string_view) const { return false; }
 
   // Where to probe. On the worker's thread; asked once for each build id, so it depends on the
@@ -120,7 +121,7 @@ public:
                                                      const Settings& settings,
                                                      Hooks& hooks,
                                                      bpf::SharedMaps& maps,
-                                                     proc::ProcFs procfs);
+                                                     std::filesystem::path procfs);
   virtual ~Executables() = default;
   Executables(const Executables&) = delete;
   Executables& operator=(const Executables&) = delete;
@@ -163,6 +164,7 @@ public:
     std::string family;
     std::uint64_t files = 0;        // attached now
     std::uint64_t sites = 0;        // of these
+    std::uint64_t exited = 0;       // times a file was detached because nobody ran it any more
     std::uint64_t over_budget = 0;  // times a file was detached for that
   };
   // Any thread.

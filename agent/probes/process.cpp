@@ -18,6 +18,7 @@
 #include "agent/bpf/features.hpp"
 #include "agent/bpf/shared_maps.hpp"
 #include "agent/bpf/skeleton.hpp"
+#include "agent/probes/executables.hpp"
 #include "agent/probes/exit_counts.hpp"
 #include "agent/probes/loading.hpp"
 #include "agent/probes/probe.hpp"
@@ -107,8 +108,8 @@ class Process : public Probe {
 public:
   Process(Host& host, Skeleton skeleton)
       : services_(host.services), maps_(host.maps), facts_(host.facts), family_(host.family),
-        sink_(host.services.processes()), exits_(host.services), skeleton_(std::move(skeleton)),
-        loaded_(host.hooks, skeleton_->obj)
+        sink_(host.services.processes()), executables_(host.executables), exits_(host.services),
+        skeleton_(std::move(skeleton)), loaded_(host.hooks, skeleton_->obj)
   {
   }
   ~Process() override { facts_.unsubscribe(family_); }
@@ -123,6 +124,7 @@ private:
   void on_fact(const FactRecord& record);
   void on_fork(const sonde_process_fork& fork);
   void on_exec(const FactRecord& record);
+  void tell_services(const FactRecord& record, const sonde_process_exec& exec);
   void on_exit(const sonde_process_exit& exit);
   void make_up_for_losses();
   std::uint64_t missed() const;
@@ -132,6 +134,7 @@ private:
   Facts& facts_;
   std::uint16_t family_;
   ProcessSink* sink_;
+  Executables* executables_;
   ExitCounts exits_;
   Skeleton skeleton_;
   LoadedObject loaded_;
@@ -187,8 +190,12 @@ std::uint64_t Process::missed() const
 void Process::make_up_for_losses()
 {
   const auto lost = maps_.facts_lost(family_) + missed();
-  if (std::exchange(lost_, lost) != lost && sink_ != nullptr)
+  if (std::exchange(lost_, lost) == lost)
+    return;
+  if (sink_ != nullptr)
     sink_->resync();
+  if (executables_ != nullptr)
+    executables_->resync();
 }
 
 void Process::on_fact(const FactRecord& record)
@@ -218,6 +225,8 @@ void Process::on_fork(const sonde_process_fork& fork)
   if (sink_ != nullptr)
     sink_->forked(
         {identity(fork.process), identity(fork.parent), (fork.flags & SONDE_PROCESS_KERNEL) != 0});
+  if (executables_ != nullptr)
+    executables_->forked(identity(fork.process), identity(fork.parent));
 }
 
 void Process::on_exec(const FactRecord& record)
@@ -227,16 +236,26 @@ void Process::on_exec(const FactRecord& record)
     malformed_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
+  // First the service, which families of uprobes ask for.
+  tell_services(record, *exec);
+  if (executables_ != nullptr)
+    executables_->executed(identity(exec->process));
+}
+
+void Process::tell_services(const FactRecord& record, const sonde_process_exec& exec)
+{
   if (sink_ == nullptr)
     return;
-  const auto tail = record.bytes().subspan(sizeof(*exec));
+  const auto tail = record.bytes().subspan(sizeof exec);
   const std::string_view environment(reinterpret_cast<const char*>(tail.data()),
-                                     std::min<std::size_t>(exec->environ_size, tail.size()));
-  sink_->executed(read_exec(*exec, environment));
+                                     std::min<std::size_t>(exec.environ_size, tail.size()));
+  sink_->executed(read_exec(exec, environment));
 }
 
 void Process::on_exit(const sonde_process_exit& exit)
 {
+  if (executables_ != nullptr)
+    executables_->exited(identity(exit.process));
   const auto slot =
       sink_ != nullptr
           ? sink_->exited({identity(exit.process), static_cast<std::uint16_t>(exit.slot)})

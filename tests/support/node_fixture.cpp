@@ -162,9 +162,21 @@ std::string NodeFixture::service_of(std::uint32_t tgid) const
 
 NodeFixture::~NodeFixture()
 {
-  on_loop([this] { started_.clear(); });
+  on_loop([this] {
+    started_.clear();
+    executables_.reset();
+  });
   loop_->stop();
   thread_.join();
+}
+
+Executables& NodeFixture::executables()
+{
+  if (!executables_)
+    on_loop([this] {
+      executables_ = must(Executables::create(*loop_, settings_, hooks_, *maps_, "/proc"));
+    });
+  return *executables_;
 }
 
 void NodeFixture::set(std::string_view key, std::string_view value)
@@ -190,7 +202,8 @@ Result<Probe*> NodeFixture::start(std::string_view name)
                                         *maps_,
                                         *facts_,
                                         hooks_,
-                                        static_cast<std::uint16_t>(found - all.begin()));
+                                        static_cast<std::uint16_t>(found - all.begin()),
+                                        &executables());
   Result<std::unique_ptr<Probe>> probe;
   on_loop([&] { probe = (*found)->start(*started.host); });
   started.probe = SONDE_TRY(std::move(probe));

@@ -18,6 +18,7 @@
 #include "agent/base/settings.hpp"
 #include "agent/bpf/facts.hpp"
 #include "agent/bpf/shared_maps.hpp"
+#include "agent/probes/executables.hpp"
 #include "agent/probes/hooks.hpp"
 #include "agent/probes/probe.hpp"
 #include "agent/proc/services.hpp"
@@ -97,6 +98,8 @@ public:
   Hooks& hooks() { return hooks_; }
   Settings& settings() { return settings_; }
   Services& services() { return *services_; }
+  // Made by the settings of the moment it is first asked for, or a family starts.
+  Executables& executables();
   // Only with the default services.
   FixedServices& fixed() { return dynamic_cast<FixedServices&>(*services_); }
   // The name of the service a process is in for the kernel's programs.
@@ -114,6 +117,7 @@ private:
   Hooks hooks_;
   Settings settings_;
   std::unique_ptr<Services> services_;
+  std::unique_ptr<Executables> executables_;
   std::map<std::string, Started, std::less<>> started_;
   std::thread thread_;
 };

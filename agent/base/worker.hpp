@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// A thread that does one piece of work after the other, in the order they were given.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace sonde {
+
+class Worker {
+public:
+  Worker() : thread_([this] { run(); }) {}
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  // What is under way is finished, what waits is dropped.
+  ~Worker();
+
+  // Any thread.
+  void post(std::function<void()> work);
+  // Returns when all that was posted before is done. Not on the worker's own thread.
+  void drain();
+
+private:
+  void run();
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> waiting_;
+  bool stopping_ = false;
+  std::thread thread_;  // the last: all else exists when it begins
+};
+
+}  // namespace sonde

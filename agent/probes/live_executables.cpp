@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/probes/live_executables.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include <bpf/bpf.h>
+
+#include "agent/base/clock.hpp"
+#include "agent/base/log.hpp"
+#include "agent/bpf/shared_maps.hpp"
+
+namespace sonde {
+
+namespace {
+
+// Files that are deserted one after the other are detached together: it takes 50 ms or more.
+constexpr std::uint64_t kSoonNs = 50'000'000;
+constexpr auto kTick = std::chrono::seconds(1);
+constexpr std::size_t kMostRemembered = 8192;
+constexpr std::string_view kHook = "uprobe";
+
+}  // namespace
+
+LiveExecutables::LiveExecutables(EventLoop& loop,
+                                 Hooks& hooks,
+                                 std::filesystem::path procfs,
+                                 Result<bpf::UprobeKind> kind,
+                                 Limits limits)
+    : loop_(loop), hooks_(hooks), procfs_(std::move(procfs)), kind_(std::move(kind)),
+      limits_(std::move(limits)), self_(std::make_shared<LiveExecutables*>(this))
+{
+  for (std::uint32_t number = SONDE_UPROBE_FILES; number > 0; --number)
+    free_numbers_.push_back(number - 1);
+  if (const auto own = open_executable("/proc", static_cast<std::uint32_t>(::getpid())))
+    own_ = own->key;
+}
+
+LiveExecutables::~LiveExecutables()
+{
+  *self_ = nullptr;
+  worker_.drain();
+  closer_.drain();
+  std::vector<bpf::UprobeLinks> links;
+  for (auto& [key, file] : files_)
+    for (auto& use : file.uses)
+      std::ranges::move(use.links, std::back_inserter(links));
+  close_links(std::move(links));
+}
+
+Result<> LiveExecutables::start(unsigned cpus)
+{
+  LIBBPF_OPTS(bpf_map_create_opts, options);
+  options.map_flags = BPF_F_MMAPABLE;
+  hits_map_ = UniqueFd(bpf_map_create(
+      BPF_MAP_TYPE_ARRAY, "uprobe_hits", 4, sizeof(sonde_uprobe_hits), cpus, &options));
+  if (!hits_map_)
+    return fail(errno, "create BPF map uprobe_hits");
+  hits_ = SONDE_TRY(bpf::Rows<sonde_uprobe_hits>::create(hits_map_.get(), cpus, 1));
+  sweep_ = SONDE_TRY(loop_.timer([this] { sweep(); }));
+  look_ = SONDE_TRY(loop_.timer([this] { look(); }));
+  tick_ = SONDE_TRY(loop_.timer([this] { tick(); }));
+  tick_.arm_every(kTick);
+  return {};
+}
+
+Result<> LiveExecutables::prepare(bpf_object* object)
+{
+  if (!kind_)
+    return Failure(kind_.error());
+  if (auto* map = bpf_object__find_map_by_name(object, "uprobe_hits"); map != nullptr)
+    if (const int err = bpf_map__reuse_fd(map, hits_map_.get()); err != 0)
+      return fail(err, "share BPF map uprobe_hits");
+  return bpf::prepare_uprobes(object, *kind_);
+}
+
+bool LiveExecutables::may_probe_returns() const
+{
+  return bpf::return_probes_are_safe();
+}
+
+void LiveExecutables::post(std::function<void()> work)
+{
+  loop_.post([self = self_, work = std::move(work)] {
+    if (*self != nullptr)
+      work();
+  });
+}
+
+void LiveExecutables::add(UprobeUser& user)
+{
+  members_.push_back(std::make_shared<UprobeMember>(UprobeMember{&user, ++serials_}));
+  remembered_.clear();
+  {
+    const std::scoped_lock lock(counts_mutex_);
+    if (std::ranges::find(counts_, user.name(), &Count::family) == counts_.end())
+      counts_.push_back({.family = std::string(user.name())});
+  }
+  if (kind_)
+    hooks_.report(user.name(),
+                  kHook,
+                  true,
+                  *kind_ == bpf::UprobeKind::kPerf ? "fallback: a perf event for each place" : "");
+  else
+    hooks_.report(user.name(), kHook, false, kind_.error().message());
+  // When all families have been added, a file is read for all of them at once.
+  post([this] {
+    if (compared_ns_ == 0)
+      return resync();
+    looked_ns_ = 0;
+    for (auto& [key, file] : files_)
+      consider(file);
+  });
+}
+
+void LiveExecutables::remove(UprobeUser& user)
+{
+  const auto found = std::ranges::find(members_, &user, [](const auto& m) { return m->user; });
+  if (found == members_.end())
+    return;
+  const auto member = *found;
+  members_.erase(found);
+  worker_.drain();
+  closer_.drain();
+  planner_.forget();
+  remembered_.clear();
+  std::vector<bpf::UprobeLinks> links;
+  for (auto& [key, file] : files_) {
+    for (auto& use : file.uses)
+      if (use.member == member)
+        std::ranges::move(use.links, std::back_inserter(links));
+    std::erase_if(file.uses, [&](const Use& use) { return use.member == member; });
+  }
+  close_links(std::move(links));
+  count(user.name(), [](Count& count) { count.files = count.sites = 0; });
+  std::const_pointer_cast<UprobeMember>(member)->user = nullptr;
+}
+
+LiveExecutables::Members LiveExecutables::asked_about(bool library, std::string_view path) const
+{
+  Members out;
+  for (const auto& member : members_)
+    if (library ? member->user->wants_library(path.substr(path.rfind('/') + 1))
+                : member->user->wants_executables())
+      out.push_back(member);
+  return out;
+}
+
+std::optional<OpenFile> LiveExecutables::reopen(const File& file) const
+{
+  for (const auto& [tgid, start] : file.processes) {
+    if (!file.about.library) {
+      if (auto open = open_executable(procfs_, tgid); open && open->key == file.key)
+        return open;
+      continue;
+    }
+    const auto name = std::filesystem::path(file.about.path).filename();
+    for (auto& open : open_libraries(procfs_, tgid, [&](auto given) { return given == name; }))
+      if (open.key == file.key)
+        return std::move(open);
+  }
+  return std::nullopt;
+}
+
+// The next step for a file that is used: ask those families that were not asked yet, or attach.
+void LiveExecutables::consider(File& file)
+{
+  if (file.busy || file.processes.empty())
+    return;
+  auto members = asked_about(file.about.library, file.about.path);
+  std::erase_if(members, [&](const auto& member) {
+    return std::ranges::find(file.uses, member, &Use::member) != file.uses.end();
+  });
+  const bool attach_some =
+      std::ranges::find(file.uses, State::kPlanned, &Use::state) != file.uses.end();
+  if (members.empty() && !attach_some)
+    return;
+  const auto open = reopen(file);
+  if (!open)
+    return;
+  if (members.empty())
+    attach(file, *open);
+  else if (const auto known = remembered_.find(open->state);
+           known != remembered_.end() && covers(*known->second, members))
+    planned(file.key, known->second);
+  else
+    ask(file, members, *open);
+}
+
+void LiveExecutables::ask(File& file, const Members& members, OpenFile open)
+{
+  file.busy = true;
+  const auto& [tgid, start] = *file.processes.begin();
+  worker_.post([this,
+                members,
+                open = std::move(open),
+                key = file.key,
+                library = file.about.library,
+                process = ProcessId{tgid, start}] {
+    auto plans = planner_.plan(open, library, process, members);
+    post([this, key, state = open.state, plans = std::move(plans)] {
+      const bool none = std::ranges::none_of(
+          plans->plans, [](const auto& plan) { return plan.result.has_value(); });
+      if (remembered_.size() >= kMostRemembered)
+        remembered_.clear();
+      if (none)
+        remembered_[state] = plans;
+      planned(key, plans);
+    });
+  });
+}
+
+void LiveExecutables::planned(const FileKey& key, const std::shared_ptr<const FilePlans>& plans)
+{
+  const auto found = files_.find(key);
+  if (found == files_.end())
+    return;
+  auto& file = found->second;
+  file.busy = false;
+  file.about.build_id = plans->build_id;
+  for (const auto& [serial, result] : plans->plans) {
+    const auto member =
+        std::ranges::find(members_, serial, [](const auto& m) { return m->serial; });
+    if (member == members_.end() ||
+        std::ranges::find(file.uses, *member, &Use::member) != file.uses.end())
+      continue;
+    Use use{.member = *member, .plans = plans};
+    if (result) {
+      use.state = State::kPlanned;
+      use.plan = &*result;
+    } else {
+      use.refusal = result.error();
+    }
+    file.uses.push_back(std::move(use));
+  }
+  consider(file);
+}
+
+bool LiveExecutables::number(File& file)
+{
+  if (file.numbered)
+    return true;
+  if (free_numbers_.empty())
+    return false;
+  file.about.number = free_numbers_.back();
+  free_numbers_.pop_back();
+  file.numbered = true;
+  file.hits = hits_of(file);
+  return true;
+}
+
+void LiveExecutables::attach(File& file, const OpenFile& open)
+{
+  std::vector<std::pair<std::uint64_t, ProbePlan>> plans;
+  for (auto& use : file.uses) {
+    if (use.state != State::kPlanned)
+      continue;
+    use.state = State::kRefused;
+    if (!number(file)) {
+      use.refusal = {"too_many_files", "more files than uprobes are kept for run at one time"};
+    } else if (const auto ready = use.member->user->attaching(file.about, *use.plan); !ready) {
+      use.refusal = {"not_attached", ready.error().message()};
+    } else {
+      use.state = State::kAttaching;
+      plans.emplace_back(use.member->serial, *use.plan);
+    }
+  }
+  if (plans.empty())
+    return;
+  file.busy = true;
+  worker_.post([this, plans = std::move(plans), open, key = file.key, number = file.about.number] {
+    // Shared: what is posted must be copyable.
+    auto results = std::make_shared<std::vector<Attached>>();
+    for (const auto& [serial, plan] : plans)
+      results->push_back({serial,
+                          plan.sites.empty() ? Result<std::vector<bpf::UprobeLinks>>()
+                          : kind_            ? attach_plan(*kind_, plan, *open.fd, number)
+                                  : Result<std::vector<bpf::UprobeLinks>>(Failure(kind_.error()))});
+    post([this, key, results] { attached(key, std::move(*results)); });
+  });
+}
+
+void LiveExecutables::attached(const FileKey& key, std::vector<Attached> results)
+{
+  const auto found = files_.find(key);
+  if (found == files_.end())
+    return;
+  auto& file = found->second;
+  file.busy = false;
+  for (auto& [serial, links] : results) {
+    const auto use =
+        std::ranges::find(file.uses, serial, [](const Use& u) { return u.member->serial; });
+    if (use == file.uses.end())
+      continue;
+    auto& user = *use->member->user;
+    if (!links) {
+      use->state = State::kRefused;
+      use->refusal = {"not_attached", links.error().message()};
+      hooks_.report(user.name(), kHook, false, links.error().message());
+      log::warn("uprobes not attached",
+                {{"probe", std::string(user.name())},
+                 {"file", file.about.path},
+                 {"reason", links.error().message()}});
+      continue;
+    }
+    use->state = State::kAttached;
+    use->links = *std::move(links);
+    count(user.name(), [&](Count& count) {
+      ++count.files;
+      count.sites += use->plan->sites.size();
+    });
+    user.attached(file.about, *use->plan);
+    for (const auto& [tgid, start] : file.processes)
+      user.joined(file.about, {tgid, start});
+  }
+  if (file.processes.empty())
+    arm_sweep(kLingerNs);
+  consider(file);
+}
+
+void LiveExecutables::detach(const std::vector<FileKey>& keys, std::uint64_t rest_until_ns)
+{
+  // Shared: what is posted must be copyable.
+  auto links = std::make_shared<std::vector<bpf::UprobeLinks>>();
+  for (const auto& key : keys) {
+    auto& file = files_.at(key);
+    file.busy = true;
+    for (auto& use : file.uses) {
+      if (use.state != State::kAttached || (rest_until_ns != 0 && use.links.empty()))
+        continue;
+      use.state = State::kDetaching;
+      std::ranges::move(use.links, std::back_inserter(*links));
+      use.links.clear();
+      count(use.member->user->name(), [&](Count& count) {
+        --count.files;
+        count.sites -= use.plan->sites.size();
+        ++(rest_until_ns != 0 ? count.over_budget : count.exited);
+      });
+      for (const auto& [tgid, start] : file.processes)
+        use.member->user->left(file.about, {tgid, start});
+    }
+  }
+  closer_.post([this, links, keys, rest_until_ns] {
+    close_links(std::move(*links));
+    post([this, keys, rest_until_ns] { detached(keys, rest_until_ns); });
+  });
+}
+
+void LiveExecutables::detached(const std::vector<FileKey>& keys, std::uint64_t rest_until_ns)
+{
+  for (const auto& key : keys) {
+    const auto found = files_.find(key);
+    if (found == files_.end())
+      continue;
+    auto& file = found->second;
+    file.busy = false;
+    for (auto& use : file.uses) {
+      if (use.state != State::kDetaching)
+        continue;
+      use.state = rest_until_ns != 0 ? State::kResting : State::kPlanned;
+      use.rests_until_ns = rest_until_ns;
+      use.member->user->detached(file.about);
+    }
+    if (file.processes.empty())
+      forget(file);
+    else
+      consider(file);
+  }
+}
+
+void LiveExecutables::forget(File& file)
+{
+  if (file.numbered)
+    free_numbers_.push_back(file.about.number);
+  const auto key = file.key;
+  files_.erase(key);
+}
+
+void LiveExecutables::count(std::string_view family, const std::function<void(Count&)>& change)
+{
+  const std::scoped_lock lock(counts_mutex_);
+  if (const auto found = std::ranges::find(counts_, family, &Count::family); found != counts_.end())
+    change(*found);
+}
+
+std::vector<Executables::Count> LiveExecutables::counts() const
+{
+  const std::scoped_lock lock(counts_mutex_);
+  return counts_;
+}
+
+void LiveExecutables::arm_sweep(std::uint64_t delay_ns)
+{
+  if (!std::exchange(sweeping_, true))
+    sweep_.arm_once(std::chrono::nanoseconds(delay_ns));
+}
+
+// Files that nobody uses any more.
+void LiveExecutables::sweep()
+{
+  sweeping_ = false;
+  const auto now = monotonic_ns();
+  std::vector<FileKey> deserted;
+  std::vector<FileKey> unprobed;
+  std::uint64_t next = 0;
+  for (auto& [key, file] : files_) {
+    if (!file.processes.empty())
+      continue;
+    const auto deserted_for = now - file.deserted_ns;
+    if (file.busy || deserted_for < kLingerNs)
+      next = std::min(next == 0 ? kLingerNs : next,
+                      std::max(kSoonNs, kLingerNs - std::min(deserted_for, kLingerNs)));
+    else if (std::ranges::find(file.uses, State::kAttached, &Use::state) != file.uses.end())
+      deserted.push_back(key);
+    else
+      unprobed.push_back(key);
+  }
+  for (const auto& key : unprobed)
+    forget(files_.at(key));
+  if (!deserted.empty())
+    detach(deserted, 0);
+  if (next != 0)
+    arm_sweep(next);
+}
+
+void LiveExecutables::tick()
+{
+  const auto now = monotonic_ns();
+  watch_budget(now);
+  for (auto& [key, file] : files_) {
+    for (auto& use : file.uses)
+      if (use.state == State::kResting && now >= use.rests_until_ns)
+        use.state = State::kPlanned;
+    consider(file);
+  }
+  // Without facts /proc alone tells of processes; with them, of what they missed.
+  const std::uint64_t between = told_ ? 60'000'000'000 : 2'000'000'000;
+  if (!members_.empty() && now - compared_ns_ >= between)
+    resync();
+  constexpr std::uint64_t kBetweenLooks = 30'000'000'000;
+  if (wants_libraries() && now - looked_ns_ >= kBetweenLooks) {
+    looked_ns_ = now;
+    std::vector<ProcessId> all;
+    for (const auto& [tgid, running] : processes_)
+      all.push_back({tgid, running.start_ticks});
+    look_into(std::move(all));
+  }
+}
+
+std::uint64_t LiveExecutables::hits_of(const File& file) const
+{
+  std::uint64_t total = 0;
+  for (unsigned cpu = 0; cpu < hits_.cpus(); ++cpu)
+    total += hits_.at(cpu, 0).hits[file.about.number];
+  return total;
+}
+
+void LiveExecutables::watch_budget(std::uint64_t now_ns)
+{
+  const auto elapsed = std::max<std::uint64_t>(now_ns - std::exchange(ticked_ns_, now_ns), 1);
+  std::vector<FileKey> over;
+  for (auto& [key, file] : files_) {
+    if (!file.numbered)
+      continue;
+    const auto hits = hits_of(file);
+    const auto rate = static_cast<double>(hits - std::exchange(file.hits, hits)) * 1e9 /
+                      static_cast<double>(elapsed);
+    if (limits_.hits_per_second == 0 || file.busy ||
+        rate <= static_cast<double>(limits_.hits_per_second))
+      continue;
+    over.push_back(key);
+    const auto text =
+        fmt::format("detached from {} for {} s: {:.0f} hits a second are above uprobes.max-hits {}",
+                    file.about.path,
+                    limits_.rest / std::chrono::seconds(1),
+                    rate,
+                    limits_.hits_per_second);
+    log::warn("uprobes detached", {{"file", file.about.path}, {"reason", text}});
+    for (auto& use : file.uses)
+      if (use.state == State::kAttached && !use.links.empty()) {
+        use.refusal = {"over_budget", text};
+        hooks_.report(use.member->user->name(), kHook, true, text);
+      }
+  }
+  if (!over.empty())
+    detach(over, now_ns + static_cast<std::uint64_t>(limits_.rest.count()));
+}
+
+}  // namespace sonde
