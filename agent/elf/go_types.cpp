@@ -97,7 +97,7 @@ void GoTypes::scan()
   for (std::uint64_t type = (range_.begin + 7) & ~std::uint64_t{7}; holds(type, kStructBytes);
        type += 8) {
     const auto flags = at<std::uint8_t>(type + kFlags);
-    if ((flags & (kNamed | kUncommon)) != (kNamed | kUncommon) || flags > 31)
+    if ((flags & (kNamed | kUncommon)) != (kNamed | kUncommon))
       continue;
     if (!(kind(type) == GoKind::kStruct ? is_struct(type) : has_pointer(type)))
       continue;

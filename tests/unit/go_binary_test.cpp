@@ -179,6 +179,14 @@ TEST_P(GoSample, PackagesAreKnownByPathAndGenericTypesByTheirArguments)
       32);
 }
 
+TEST_P(GoSample, AStructThatIsNothingButAPointerIsAStruct)
+{
+  const auto handle = binary_->type("main.Handle");
+  ASSERT_TRUE(handle) << handle.error().message();
+  EXPECT_EQ(handle->kind, GoKind::kStruct);
+  EXPECT_EQ(binary_->field("main.Handle", "Outer")->kind, GoKind::kPointer);
+}
+
 TEST_P(GoSample, TypesOfTheSameNameAreRefused)
 {
   EXPECT_THAT(binary_->type("main.twin").error().message(), HasSubstr("more than one"));

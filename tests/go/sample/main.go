@@ -33,6 +33,9 @@ type Outer struct {
 	*dots.Node2
 }
 
+// Handle is held by an interface as it is, without a pointer to it.
+type Handle struct{ Outer *Outer }
+
 // Pair is generic.
 type Pair[K any] struct {
 	Key   K
@@ -65,6 +68,6 @@ func second() interface{} {
 func main() {
 	s := state(3)
 	o := &Outer{Node2: &dots.Node2{}}
-	fmt.Println(o, &o.Node, &s, Pair[dots.Node]{}, first(), second(), leaf(1, len(os.Args)))
+	fmt.Println(o, &Handle{o}, &o.Node, &s, Pair[dots.Node]{}, first(), second(), leaf(1, len(os.Args)))
 	fmt.Println(nine(1, 2, 3, 4, 5, 6, 7, 8, 9))
 }

@@ -1,0 +1,3 @@
+module example.test/dwarf
+
+go 1.18
