@@ -20,7 +20,7 @@ ROWS(panic_rows, SONDE_SLOTS, struct sonde_panic_row);
  * that aborts leaves its entry behind, hence LRU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1024);
 	__type(key, __u64); /* pid_tgid */
 	__type(value, __u8);
 } panicking SEC(".maps");
@@ -65,13 +65,28 @@ int rust_unwind(struct pt_regs *ctx)
 	return 0;
 }
 
+#define X86_CARRY 0x01
+#define X86_ZERO  0x40
+
+/* Whether `jbe` at the probe is about to go to morestack, after which the function begins again. */
+static __always_inline bool stack_grows(struct pt_regs *ctx)
+{
+#if defined(__TARGET_ARCH_x86)
+	return ctx->flags & (X86_CARRY | X86_ZERO);
+#else
+	return false;
+#endif
+}
+
 /* runtime.gopanic(). */
 SEC("uprobe.multi")
 int go_panic(struct pt_regs *ctx)
 {
+	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_panic_row *row;
 
-	uprobe__hit(ctx);
+	if (hit.site == SONDE_PANIC_UNLESS_TAKEN && stack_grows(ctx))
+		return 0;
 	row = panic__row(bpf_get_current_pid_tgid());
 	if (row)
 		__sync_fetch_and_add(&row->go, 1);

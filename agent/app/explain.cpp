@@ -61,7 +61,11 @@ void append_process(std::string& out, const ExplainedProcess& process)
     line("uprobes",
          fmt::format("{}: {}",
                      one.family,
-                     one.reason.empty() ? fmt::format("{} in {}", one.sites, printable(one.file))
+                     one.reason.empty() ? fmt::format("{} in {}{}{}",
+                                                      one.sites,
+                                                      printable(one.file),
+                                                      one.text.empty() ? "" : ": ",
+                                                      printable(one.text))
                                         : fmt::format("none in {}: {}: {}",
                                                       printable(one.file),
                                                       one.reason,

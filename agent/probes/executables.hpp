@@ -59,6 +59,7 @@ struct ProbePlan {
   std::vector<ProbeSite> sites;  // none: the family only wants to know of the processes
   // Shared by all files of one build.
   std::shared_ptr<const Findings> findings;
+  std::string note;  // of what was found, for a reader of `sonde explain`
 
   template <typename T>
   const T& as() const
@@ -139,6 +140,9 @@ public:
   // after that.
   virtual void remove(UprobeUser& user) = 0;
 
+  // What wants_library() answers has changed: all processes are looked at again, soon.
+  virtual void libraries_changed() = 0;
+
   // For slow work of families, one piece after the other: on a thread of its own.
   virtual void on_worker(std::function<void()> work) = 0;
 
@@ -156,7 +160,7 @@ public:
     bool library = false;
     std::size_t sites = 0;  // attached
     std::string reason;     // empty where it is attached
-    std::string text;
+    std::string text;       // what was found, or more of the reason
   };
   virtual std::vector<Explained> explain(std::uint32_t tgid) const = 0;
 

@@ -44,6 +44,7 @@ public:
   bool may_probe_returns() const override;
   void add(UprobeUser& user) override;
   void remove(UprobeUser& user) override;
+  void libraries_changed() override { looked_ns_ = 0; }
   void on_worker(std::function<void()> work) override { worker_.post(std::move(work)); }
   void forked(const ProcessId& process, const ProcessId& parent) override;
   void executed(const ProcessId& process) override;

@@ -234,6 +234,7 @@ std::vector<Executables::Explained> LiveExecutables::explain(std::uint32_t tgid)
       switch (use.state) {
       case State::kAttached:
         one.sites = use.plan->sites.size();
+        one.text = use.plan->note;
         break;
       case State::kRefused:
       case State::kResting:

@@ -10,8 +10,8 @@ namespace sonde {
 
 LoadedObject::LoadedObject(Hooks& hooks, bpf_object* object) : hooks_(&hooks)
 {
-  static constexpr std::array<std::string_view, 5> kShared = {
-      "service_of", "slot_generations", "facts", "facts_lost", "facts_reader"};
+  static constexpr std::array<std::string_view, 6> kShared = {
+      "service_of", "slot_generations", "facts", "facts_lost", "facts_reader", "uprobe_hits"};
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, object)
   {

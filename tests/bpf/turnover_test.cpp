@@ -102,7 +102,8 @@ private:
 
 TEST(Turnover, ServicesAddUpToTheNodeAndNoValueFallsWhileSlotsChangeHands)
 {
-  NodeFixture node(NodeFixture::discovered({{"services.max", "60"}, {"services.expiry", "2500ms"}}));
+  NodeFixture node(
+      NodeFixture::discovered({{"services.max", "60"}, {"services.expiry", "2500ms"}}));
   ASSERT_TRUE(node.start("process"));
   ASSERT_TRUE(node.start("run_queue"));
   Watcher watcher;
