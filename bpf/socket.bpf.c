@@ -9,6 +9,7 @@
 #include "lib/socket_call.h"
 #include "lib/socket_report.h"
 #include "lib/socket_state.h"
+#include "lib/socket_syscall.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
