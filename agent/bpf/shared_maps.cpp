@@ -2,7 +2,7 @@
 #include "agent/bpf/shared_maps.hpp"
 
 #include <cstring>
-#include <string_view>
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <bpf/bpf.h>
@@ -93,12 +93,40 @@ Result<> SharedMaps::share_with(bpf_object* object)
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object)
   {
-    if (std::string_view(bpf_map__name(map)).ends_with("_rows"))
+    const std::string_view name = bpf_map__name(map);
+    if (const auto lent = lent_.find(name); lent != lent_.end()) {
+      if (const int err = bpf_map__reuse_fd(map, lent->second.get()); err != 0)
+        return fail(err, "share BPF map " + std::string(name));
+    } else if (name.ends_with("_rows")) {
       if (const int err = bpf_map__set_max_entries(map, bpf_map__max_entries(map) * cpus_);
           err != 0)
-        return fail(err, std::string("size BPF map ") + bpf_map__name(map));
+        return fail(err, "size BPF map " + std::string(name));
+    }
   }
   return {};
+}
+
+Result<> SharedMaps::lend(const bpf_object* object, std::span<const char* const> names)
+{
+  for (const char* name : names) {
+    const int fd = bpf_object__find_map_fd_by_name(object, name);
+    UniqueFd copy(fd < 0 ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!copy)
+      return fail(errno, std::string("lend BPF map ") + name);
+    lent_[name] = std::move(copy);
+  }
+  return {};
+}
+
+void SharedMaps::take_back(std::span<const char* const> names)
+{
+  for (const char* name : names)
+    lent_.erase(name);
+}
+
+bool SharedMaps::lends(std::string_view name) const
+{
+  return lent_.contains(name);
 }
 
 std::uint16_t SharedMaps::slot(std::uint32_t tgid) const

@@ -5,7 +5,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <span>
+#include <string>
+#include <string_view>
 
 #include <bpf/libbpf.h>
 
@@ -28,6 +32,12 @@ public:
   // ending in
   // `_rows`) by the number of CPUs. Between open and load.
   Result<> share_with(bpf_object* object);
+
+  // Maps of one family that programs of others write to, too: until they are taken back,
+  // share_with() points maps by these names at them. On the loop's thread.
+  Result<> lend(const bpf_object* object, std::span<const char* const> names);
+  void take_back(std::span<const char* const> names);
+  bool lends(std::string_view name) const;
 
   std::uint16_t slot(std::uint32_t tgid) const;
   void set_slot(std::uint32_t tgid, std::uint16_t slot);
@@ -55,6 +65,7 @@ private:
   UniqueFd facts_;
   UniqueFd facts_lost_;
   UniqueFd facts_reader_;
+  std::map<std::string, UniqueFd, std::less<>> lent_;
   Mapping service_memory_;
   Mapping generation_memory_;
   Mapping reader_memory_;

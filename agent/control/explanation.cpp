@@ -66,7 +66,9 @@ Explanation::Connection explained(const protocols::ConnectionView& view)
       .exchanges = view.exchanges,
       .lost_bytes = view.lost_bytes,
   };
-  if (view.is_unix) {
+  if (view.transport == SONDE_SOCKET_TLS)
+    out.protocol.insert(0, "tls/");
+  if (view.transport == SONDE_SOCKET_UNIX) {
     out.local = out.remote = "unix";
   } else if (view.addresses != nullptr) {
     out.local = protocols::host_and_port(view.addresses->local, view.addresses->local_port);

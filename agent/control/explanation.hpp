@@ -23,7 +23,7 @@ struct Explanation {
     std::uint32_t tgid = 0;
     std::uint64_t pair = 0;  // protocols::Addresses::key(); 0: AF_UNIX
     std::string role;        // server, client or unknown
-    std::string protocol;    // or unknown, ignored
+    std::string protocol;    // or unknown, ignored; behind tls/ where it is seen within TLS
     std::string reason;      // why it is not decoded; empty when it is
     std::string captured;    // of what is sent and received
     std::uint64_t exchanges = 0;

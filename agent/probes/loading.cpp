@@ -8,7 +8,8 @@
 
 namespace sonde {
 
-LoadedObject::LoadedObject(Hooks& hooks, bpf_object* object) : hooks_(&hooks)
+LoadedObject::LoadedObject(Hooks& hooks, bpf_object* object, std::span<const char* const> lent)
+    : hooks_(&hooks)
 {
   static constexpr std::array<std::string_view, 6> kShared = {
       "service_of", "slot_generations", "facts", "facts_lost", "facts_reader", "uprobe_hits"};
@@ -24,7 +25,9 @@ LoadedObject::LoadedObject(Hooks& hooks, bpf_object* object) : hooks_(&hooks)
   bpf_object__for_each_map(map, object)
   {
     const int fd = bpf_map__fd(map);
-    if (fd < 0 || std::ranges::find(kShared, bpf_map__name(map)) != kShared.end())
+    const std::string_view name = bpf_map__name(map);
+    if (fd < 0 || std::ranges::find(kShared, name) != kShared.end() ||
+        std::ranges::find(lent, name) != lent.end())
       continue;
     hooks.map(fd, bpf_map__type(map) == BPF_MAP_TYPE_HASH ? 0 : bpf::charged_bytes(fd));
     fds_.push_back(fd);

@@ -4,6 +4,7 @@
 
 #include <initializer_list>
 #include <netinet/in.h>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -22,7 +23,8 @@ namespace sonde {
 class LoadedObject {
 public:
   LoadedObject() = default;
-  LoadedObject(Hooks& hooks, bpf_object* object);
+  // `lent`: maps that belong to another family's object.
+  LoadedObject(Hooks& hooks, bpf_object* object, std::span<const char* const> lent = {});
   LoadedObject(LoadedObject&& other) noexcept;
   LoadedObject& operator=(LoadedObject&& other) noexcept;
   LoadedObject(const LoadedObject&) = delete;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <csignal>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <unordered_map>
@@ -71,8 +72,7 @@ public:
       verdict.wish[direction] = wish;
   }
 
-  // The socket has closed: another may have its entry.
-  void free(std::uint32_t index, std::uint64_t socket)
+  void free(std::uint32_t index, std::uint64_t socket) override
   {
     auto& verdict =
         static_cast<volatile sonde_socket_verdict*>(memory_.data())[index % SONDE_SOCKET_VERDICTS];
@@ -96,6 +96,8 @@ public:
       : host_(host), skeleton_(std::move(skeleton)), loaded_(host.hooks, skeleton_->obj)
   {
   }
+
+  ~Socket() override { host_.maps.take_back(kLentMaps); }
 
   Result<> connect();
   Result<> try_storage() const;
@@ -156,6 +158,7 @@ Result<> Socket::connect()
       SONDE_TRY(protocols::Connections::options(host_.settings)),
       [this](std::chrono::nanoseconds delay) { sweep_.arm_once(delay); });
   rings_ = SONDE_TRY(Rings::create(*skeleton_.operator->()));
+  SONDE_TRY(host_.maps.lend(skeleton_->obj, kLentMaps));
   for (const int fd : rings_.fds())
     loaded_.add_map(fd);
   ring_ = SONDE_TRY(bpf::Ring::open(
@@ -257,6 +260,9 @@ void Socket::find_existing()
 void Socket::look_around()
 {
   find_ended();
+  connections_->end_orphans([](std::uint32_t tgid) {
+    return ::kill(static_cast<pid_t>(tgid), 0) == 0 || errno == EPERM;
+  });
   if (survey_wanted_.exchange(false, std::memory_order_relaxed))
     connections_->survey();
 }
@@ -339,15 +345,6 @@ Result<> Socket::self_check()
                                                       : fail("socket: a send was not seen");
 }
 
-std::uint32_t ring_bytes(const Host& host)
-{
-  if (const auto bytes = host.settings.integer("socket.ring-bytes"); bytes > 0)
-    return static_cast<std::uint32_t>(bytes);
-  constexpr std::uint32_t kManyProcesses = 1'048'576;
-  constexpr std::uint32_t kMiB = 1U << 20;
-  return host.maps.pid_max() > kManyProcesses ? 4 * kMiB : 8 * kMiB;
-}
-
 Result<std::unique_ptr<Probe>> start(Host& host)
 {
   const auto source = SONDE_TRY(choose_source(host.settings.text("socket.source")));
@@ -355,7 +352,8 @@ Result<std::unique_ptr<Probe>> start(Host& host)
   SONDE_TRY(host.maps.share_with(skeleton->obj));
   skeleton->rodata->sonde_family = host.family;
   choose_programs(*skeleton.operator->(), source);
-  Rings::prepare(*skeleton.operator->(), host.maps.cpus(), ring_bytes(host));
+  Rings::prepare(
+      *skeleton.operator->(), host.maps.cpus(), ring_bytes(host.settings, host.maps));
   SONDE_TRY(skeleton.load());
   auto probe = std::make_unique<Socket>(host, std::move(skeleton));
   SONDE_TRY(probe->connect());

@@ -8,7 +8,9 @@
 
 #include "socket.skel.h"
 
+#include "agent/base/settings.hpp"
 #include "agent/bpf/features.hpp"
+#include "agent/bpf/shared_maps.hpp"
 
 namespace sonde::socket {
 
@@ -69,13 +71,27 @@ void choose_programs(socket_bpf& object, Source source)
   bpf_program__set_autoload(programs.socket_unix_received, local);
 }
 
-void Rings::prepare(socket_bpf& object, unsigned cpus, std::uint64_t bytes)
+std::uint64_t ring_bytes(const Settings& settings, const bpf::SharedMaps& maps)
+{
+  if (const auto bytes = settings.integer("socket.ring-bytes"); bytes > 0)
+    return static_cast<std::uint64_t>(bytes);
+  constexpr std::uint32_t kManyProcesses = 1'048'576;
+  constexpr std::uint64_t kMiB = 1U << 20;
+  return maps.pid_max() > kManyProcesses ? 4 * kMiB : 8 * kMiB;
+}
+
+std::uint32_t Rings::bytes_each(unsigned cpus, std::uint64_t bytes)
 {
   // A record has up to 16 KiB.
   constexpr std::uint64_t kLeast = 1U << 17;
   constexpr std::uint64_t kMost = 1U << 30;
-  const auto each = std::clamp(std::bit_floor(bytes / std::max(cpus, 1U)), kLeast, kMost);
-  object.rodata->socket_ring_bytes = static_cast<std::uint32_t>(each);
+  return static_cast<std::uint32_t>(
+      std::clamp(std::bit_floor(bytes / std::max(cpus, 1U)), kLeast, kMost));
+}
+
+void Rings::prepare(socket_bpf& object, unsigned cpus, std::uint64_t bytes)
+{
+  object.rodata->socket_ring_bytes = bytes_each(cpus, bytes);
   bpf_map__set_max_entries(object.maps.socket_rings, cpus);
 }
 

@@ -42,6 +42,15 @@ Addresses Addresses::of(const sonde_socket_opened& opened)
   return out;
 }
 
+void Addresses::write(sonde_socket_opened& to) const
+{
+  std::ranges::copy(local, std::begin(to.local));
+  std::ranges::copy(remote, std::begin(to.remote));
+  to.local_port = local_port;
+  to.remote_port = remote_port;
+  to.netns = netns;
+}
+
 Addresses Addresses::swapped() const
 {
   return {.local = remote,

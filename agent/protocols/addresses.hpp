@@ -18,6 +18,7 @@ struct Addresses {
   std::uint32_t netns;
 
   static Addresses of(const sonde_socket_opened& opened);
+  void write(sonde_socket_opened& to) const;
   // As the other end has them.
   Addresses swapped() const;
   // Equal for equal sockets of one network. Loopback addresses mean something within their network

@@ -54,6 +54,14 @@ Connection::Connection(ConnectionOwner& owner,
 {
 }
 
+void Connection::hint_at(std::uint8_t role)
+{
+  if (hint_ != SONDE_SOCKET_ROLE_UNKNOWN || protocol_ != nullptr)
+    return;
+  hint_ = role;
+  role_ = hint().value_or(role_);
+}
+
 std::optional<Role> Connection::hint() const
 {
   if (hint_ == SONDE_SOCKET_ROLE_CLIENT)

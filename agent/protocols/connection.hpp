@@ -56,6 +56,9 @@ public:
   bool waits() const;
   void sweep(std::uint64_t now_ns, Stream::Counts& counts);
 
+  // The role that its socket gives: as in its first record, where that did not know.
+  void hint_at(std::uint8_t role);
+
   // Nobody looks at this one any more.
   bool ignored() const { return ignored_; }
   void ignore(Unseen why);

@@ -104,8 +104,13 @@ bool Connections::record(std::span<const std::byte> bytes_of_record)
 void Connections::opened(const sonde_socket_opened& record)
 {
   add(records_, 1);
-  if (const auto known = by_id_.find(record.socket))
+  if (const auto known = by_id_.find(record.socket)) {
+    if (record.transport == SONDE_SOCKET_TLS && entries_[*known].transport == SONDE_SOCKET_TLS) {
+      link(*known, record);
+      return;
+    }
     remove(*known);
+  }
   if (record.socket == 0 || size_ >= max_connections_) {
     refuse(record);
     return;
@@ -120,18 +125,24 @@ void Connections::opened(const sonde_socket_opened& record)
   ++size_;
   auto& entry = entries_[place];
   entry.id = record.socket;
-  entry.pair = record.transport == SONDE_SOCKET_UNIX ? 0 : Addresses::of(record).key();
+  if (record.transport != SONDE_SOCKET_UNIX && record.transport != SONDE_SOCKET_TLS)
+    entry.pair = Addresses::of(record).key();
   entry.verdict = record.verdict;
+  entry.transport = record.transport;
   entry.state = kUnknown;
   entry.live = std::make_unique<Live>(*this, place, record);
   add(states_[kUnknown], 1);
   by_id_.insert(entry.id, place);
-  if (entry.pair != 0)
+  if (record.transport == SONDE_SOCKET_TLS) {
+    link(place, record);
+  } else if (entry.pair != 0) {
     by_pair_.insert(entry.pair, place);
-  // The end that was announced first could not know this one.
-  if (const auto peer = by_id_.find(record.peer))
+    meet(entry.pair, entry.id);
+  } else if (const auto peer = by_id_.find(record.peer)) {
+    // The end that was announced first could not know this one.
     if (auto& other = entries_[*peer].live; other && other->peer_id == 0)
       other->peer_id = record.socket;
+  }
   if (record.slot == SONDE_SLOT_AGENT)
     entry.live->connection.ignore(Unseen::kOwn);
   after_record(place);
@@ -168,6 +179,7 @@ void Connections::bytes(const sonde_socket_bytes& record, std::string_view captu
 void Connections::closed(const sonde_socket_closed& record)
 {
   add(records_, 1);
+  end_over(record);
   const auto place = by_id_.find(record.socket);
   if (!place)
     return;
@@ -231,7 +243,7 @@ void Connections::remove(std::uint32_t place)
     recorder_.settle_levels(entry.live->raised);
   add(states_.at(entry.state), ~std::uint64_t{0});
   by_id_.erase(entry.id, place);
-  if (entry.pair != 0) {
+  if (entry.pair != 0 && entry.transport != SONDE_SOCKET_TLS) {
     by_pair_.erase(entry.pair, place);
     auto& set = closed_[entry.pair % closed_.size()];
     std::ranges::rotate(set, set.end() - 1);
@@ -290,6 +302,10 @@ const Service* Connections::service_of_pair(std::uint64_t pair)
 
 void Connections::exchange(Connection& connection, const Exchange& exchange)
 {
+  if (is_claimed(connection)) {
+    add(claimed_, 1);
+    return;
+  }
   add(exchanges_, 1);
   auto& live = live_of(connection);
   ++live.exchanges;
@@ -313,7 +329,7 @@ void Connections::malformed(Connection& connection, std::string_view reason)
 void Connections::activity(Connection& connection, std::optional<Activity> activity)
 {
   auto& live = live_of(connection);
-  if (!activity) {
+  if (!activity || is_claimed(connection)) {
     recorder_.settle_levels(live.raised);
     return;
   }
@@ -356,7 +372,8 @@ Connections::Counts Connections::counts() const
           .unknown = now(unknown_),
           .overflow = now(overflow_),
           .lost_bytes = now(lost_bytes_),
-          .duplicates = now(duplicates_)};
+          .duplicates = now(duplicates_),
+          .claimed = now(claimed_)};
 }
 
 }  // namespace sonde::protocols

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "sonde/socket.h"
@@ -38,6 +39,8 @@ public:
                    std::uint64_t socket,
                    sonde_socket_direction direction,
                    std::uint64_t wish) = 0;
+  // The socket has closed: another may have its entry.
+  virtual void free(std::uint32_t index, std::uint64_t socket) = 0;
 };
 
 // An exchange as it was recorded. Valid during the call.
@@ -56,8 +59,8 @@ struct ConnectionView {
   std::uint64_t pair;         // Addresses::key(); 0: AF_UNIX
   std::string_view protocol;  // or unknown, ignored
   Unseen unseen;
-  std::uint8_t role;  // enum sonde_socket_role
-  bool is_unix;
+  std::uint8_t role;                     // enum sonde_socket_role
+  std::uint8_t transport;                // enum sonde_socket_transport
   const Addresses* addresses = nullptr;  // of an ignored one only the key is known
   std::array<std::uint64_t, SONDE_SOCKET_DIRECTIONS> wishes{};
   std::uint64_t exchanges = 0;
@@ -83,6 +86,7 @@ public:
     std::uint64_t overflow = 0;    // sockets that found no room in it
     std::uint64_t lost_bytes = 0;  // wanted, but no record brought them
     std::uint64_t duplicates = 0;
+    std::uint64_t claimed = 0;  // exchanges that a richer source counts
   };
 
   // `wake_in`: sweep() is wanted after this time. Everything must outlive the table.
@@ -100,6 +104,7 @@ public:
   bool record(std::span<const std::byte> bytes);
   void opened(const sonde_socket_opened& record);
   void bytes(const sonde_socket_bytes& record, std::string_view captured);
+  // Plaintext that passes over the socket ends with it.
   void closed(const sonde_socket_closed& record);
 
   // Lets go what has waited for another record for long enough.
@@ -116,6 +121,16 @@ public:
   // Counts the processes of which nothing is decoded, for the scrapes to come; on the loop's
   // thread.
   void survey();
+  // Closes TLS connections of which no socket is known and whose process is gone; on the loop's
+  // thread.
+  void end_orphans(const std::function<bool(std::uint32_t)>& is_alive);
+
+  // A richer source counts what processes do in this role, of a protocol by that name (a uprobe in
+  // the program itself, which knows more of each request): their connections are followed as ever,
+  // but their exchanges are not recorded. On the loop's thread; a claim that is given up counts no
+  // more from the next exchange on.
+  void claim(std::uint32_t tgid, Role role, std::string_view protocol);
+  void give_up_claim(std::uint32_t tgid, Role role, std::string_view protocol);
 
   // The scraping thread.
   void collect(Scrape& scrape);
@@ -135,7 +150,8 @@ private:
     std::uint32_t verdict = 0;
     std::uint8_t state = 0;                         // counted as
     std::uint8_t role = SONDE_SOCKET_ROLE_UNKNOWN;  // of an ignored one
-    Unseen unseen = Unseen::kNothing;               // likewise
+    std::uint8_t transport = SONDE_SOCKET_TCP;
+    Unseen unseen = Unseen::kNothing;  // likewise
   };
   struct IdOf {
     const std::deque<Entry>* entries;
@@ -154,6 +170,10 @@ private:
   void wish(Connection& connection, sonde_socket_direction direction, std::uint64_t wish) override;
 
   ConnectionView view_of(const Entry& entry) const;
+  bool is_claimed(const Connection& connection) const;
+  void link(std::uint32_t place, const sonde_socket_opened& record);
+  void meet(std::uint64_t pair, std::uint64_t socket);
+  void end_over(const sonde_socket_closed& record);
   Live& live_of(const Connection& connection) { return *entries_[connection.place()].live; }
   const Service* service_at(std::optional<std::uint32_t> place);
   const Service* service_of_pair(std::uint64_t pair);
@@ -185,6 +205,17 @@ private:
     Caller caller;
   };
   std::array<std::array<Closed, 8>, 512> closed_{};
+  // TLS connections by the id of the socket that they pass through.
+  std::unordered_multimap<std::uint64_t, std::uint64_t> over_;
+  // Those whose socket is known by its addresses only, and has not been met.
+  std::unordered_map<std::uint64_t, std::uint64_t> unmet_;
+  struct Claim {
+    std::uint32_t tgid;
+    Role role;
+    std::string protocol;
+    bool operator==(const Claim&) const = default;
+  };
+  std::vector<Claim> claims_;
   std::size_t size_ = 0;
   std::vector<std::uint32_t> waiting_;
   std::vector<std::uint32_t> swept_;
@@ -205,6 +236,7 @@ private:
   Count overflow_ = 0;
   Count lost_bytes_ = 0;
   Count duplicates_ = 0;
+  Count claimed_ = 0;
 };
 
 // Those of each protocol are its own.

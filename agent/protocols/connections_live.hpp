@@ -17,6 +17,14 @@ struct Connections::Live final : PeerSource {
   {
   }
 
+  // Of TLS: what its socket is, once that is known.
+  void link(const sonde_socket_opened& opened)
+  {
+    addresses = Addresses::of(opened);
+    peer_name.clear();
+    peer_known = false;
+  }
+
   // The name of the other end's service, once that has shown up and has one.
   std::string_view peer() override
   {

@@ -16,7 +16,7 @@ ConnectionView Connections::view_of(const Entry& entry) const
                       .protocol = entry.state == kIgnored ? "ignored" : "unknown",
                       .unseen = entry.unseen,
                       .role = entry.role,
-                      .is_unix = entry.pair == 0};
+                      .transport = entry.transport};
   if (!entry.live) {
     const auto wish = sonde_socket_wish(SONDE_SOCKET_IGNORE, 0, 0, false, 0);
     view.wishes = {wish, wish};

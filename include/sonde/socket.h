@@ -20,6 +20,7 @@ enum sonde_socket_transport {
 	SONDE_SOCKET_TCP = 0,
 	SONDE_SOCKET_MPTCP = 1,
 	SONDE_SOCKET_UNIX = 2,
+	SONDE_SOCKET_TLS = 3, /* the plaintext of a connection, as a library reads and writes it */
 };
 
 /* A hint: from who listens on the local port. Contents may know better. */
@@ -108,7 +109,9 @@ struct sonde_socket_opened {
 	__u8 transport;	 /* enum sonde_socket_transport */
 	__u8 from_start; /* every byte since the first one will be reported */
 	__u8 padding;
-	__u64 peer; /* AF_UNIX: the id of the other end, 0 when it is not known yet */
+	/* The id of AF_UNIX: the other end; of TLS: the socket that it passes through. 0 when it is not
+	 * known yet: TLS is announced again once it is. */
+	__u64 peer;
 };
 
 enum sonde_socket_flags {

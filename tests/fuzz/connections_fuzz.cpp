@@ -42,7 +42,7 @@ void open(test::Tap& tap, Input& input, std::vector<test::Socket>& sockets)
   auto& socket = sockets[input.byte() % sockets.size()];
   const auto how = input.byte();
   socket.opened.role = how % 3;
-  socket.opened.transport = how / 3 % 3;
+  socket.opened.transport = how / 3 % 4;
   socket.opened.from_start = how >> 5U & 1U;
   socket.opened.slot = how >> 6U;
   socket.opened.peer = how % 8;

@@ -76,6 +76,12 @@ public:
     ++writes;
   }
 
+  void free(std::uint32_t index, std::uint64_t socket) override
+  {
+    if (auto& entry = entries[index]; entry.socket == socket)
+      entry = {};
+  }
+
   std::map<std::uint32_t, sonde_socket_verdict> entries;
   std::size_t writes = 0;
 };
