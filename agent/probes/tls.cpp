@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads bpf/tls.bpf.c: what passes within TLS, as the libraries of the processes read and write it.
+// Its records go the socket tap's way; here are only the sites.
+#include "sonde/tls.h"
+
+#include <algorithm>
+#include <array>
+
+#include "tls.skel.h"
+
+#include "agent/bpf/features.hpp"
+#include "agent/bpf/shared_maps.hpp"
+#include "agent/bpf/skeleton.hpp"
+#include "agent/elf/openssl.hpp"
+#include "agent/probes/executables.hpp"
+#include "agent/probes/loading.hpp"
+#include "agent/probes/probe.hpp"
+#include "agent/probes/socket_programs.hpp"
+
+namespace sonde::tls {
+
+namespace {
+
+using Skeleton = bpf::Skeleton<tls_bpf>;
+
+// Libraries that are not understood: their processes' TLS stays closed.
+struct Unknown {
+  std::string_view library;  // its name up to the version
+  std::string_view reason;
+};
+constexpr Unknown kUnknown[] = {{"libgnutls.so", "gnutls"},
+                                {"libssl3.so", "nss"},
+                                {"libmbedtls.so", "mbedtls"},
+                                {"libwolfssl.so", "wolfssl"}};
+constexpr std::array<std::string_view, 2> kKnown = {"libssl.so", "libssl-"};
+
+std::string_view file_name(std::string_view path)
+{
+  return path.substr(path.rfind('/') + 1);
+}
+
+__u32 function_of(elf::OpensslSite::Function function)
+{
+  using enum elf::OpensslSite::Function;
+  switch (function) {
+  case kRead:
+    return SONDE_TLS_READ;
+  case kWrite:
+    return SONDE_TLS_WRITE;
+  case kSendfile:
+    return SONDE_TLS_SENDFILE;
+  case kHandshake:
+    return SONDE_TLS_HANDSHAKE;
+  case kShutdown:
+    return SONDE_TLS_SHUTDOWN;
+  case kFree:
+    break;
+  }
+  return SONDE_TLS_FREE;
+}
+
+__u32 length_of(elf::OpensslSite::Length length)
+{
+  using enum elf::OpensslSite::Length;
+  switch (length) {
+  case kBehindFourth:
+    return SONDE_TLS_BEHIND_FOURTH;
+  case kBehindFifth:
+    return SONDE_TLS_BEHIND_FIFTH;
+  case kBehindFourthOr0:
+    return SONDE_TLS_BEHIND_FOURTH_OR_0;
+  case kReturned:
+    break;
+  }
+  return SONDE_TLS_RETURNED;
+}
+
+class Tls : public Probe, private UprobeUser {
+public:
+  Tls(Host& host, Skeleton skeleton)
+      : host_(host), skeleton_(std::move(skeleton)),
+        loaded_(host.hooks, skeleton_->obj, socket::kLentMaps)
+  {
+  }
+  ~Tls() override
+  {
+    if (added_)
+      host_.executables->remove(*this);
+  }
+
+  Result<> attach();
+
+  void collect(Scrape&) override {}
+  std::uint64_t events() const override { return 0; }
+
+private:
+  std::string_view name() const override { return "tls"; }
+  bool wants_libraries() const override { return true; }
+  bool wants_library(std::string_view library) const override;
+  PlanResult plan(Subject& subject) override;
+  PlanResult plan_openssl(Subject& subject) const;
+
+  Host host_;
+  Skeleton skeleton_;
+  LoadedObject loaded_;
+  std::vector<bpf::Link> links_;
+  bool added_ = false;
+};
+
+Result<> Tls::attach()
+{
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, skeleton_->obj)
+  {
+    const std::string_view section = bpf_program__section_name(program);
+    if (!bpf_program__autoload(program) || section.starts_with("uprobe"))
+      continue;
+    if (auto link = attach_and_report(host_, "tls", program))
+      links_.push_back(std::move(link));
+  }
+  host_.executables->add(*this);
+  added_ = true;
+  return {};
+}
+
+bool Tls::wants_library(std::string_view library) const
+{
+  return std::ranges::any_of(kKnown, [&](auto known) { return library.starts_with(known); }) ||
+         std::ranges::any_of(kUnknown,
+                             [&](const auto& one) { return library.starts_with(one.library); });
+}
+
+PlanResult Tls::plan_openssl(Subject& subject) const
+{
+  auto sites = elf::find_openssl(subject.elf());
+  if (!sites)
+    return std::unexpected(Refusal{"no_symbols", sites.error().message()});
+  if (sites->empty())
+    return std::unexpected(Refusal{});
+  if (!host_.executables->may_probe_returns())
+    return std::unexpected(Refusal{
+        "no_return_probes",
+        "this kernel kills processes that filter their system calls when a function returns to a "
+        "probe (6.11 to 6.13)"});
+  ProbePlan plan;
+  for (const auto& site : *sites) {
+    const auto function = function_of(site.function);
+    const auto cookie = sonde_tls_cookie(function, length_of(site.length));
+    plan.sites.push_back({skeleton_->progs.tls_called, site.offset, cookie, false});
+    if (function != SONDE_TLS_FREE && function != SONDE_TLS_SHUTDOWN)
+      plan.sites.push_back({skeleton_->progs.tls_returned, site.offset, cookie, true});
+  }
+  return plan;
+}
+
+PlanResult Tls::plan(Subject& subject)
+{
+  if (subject.library()) {
+    const auto library = file_name(subject.path());
+    for (const auto& one : kUnknown)
+      if (library.starts_with(one.library))
+        return std::unexpected(
+            Refusal{std::string(one.reason), "what this library encrypts is not seen"});
+  }
+  return plan_openssl(subject);
+}
+
+void choose_programs(tls_bpf& object)
+{
+  const auto& kernel = bpf::Features::kernel();
+  const bool tracepoints =
+      kernel.has_tracepoint("sock_send_length") && kernel.has_tracepoint("sock_recv_length");
+  const bool functions = !tracepoints && kernel.has_fentry();
+  bpf_program__set_autoload(object.progs.tls_sent, tracepoints);
+  bpf_program__set_autoload(object.progs.tls_received, tracepoints);
+  bpf_program__set_autoload(object.progs.tls_tcp_sent, functions);
+  bpf_program__set_autoload(object.progs.tls_tcp_received, functions);
+}
+
+Result<std::unique_ptr<Probe>> start(Host& host)
+{
+  if (host.executables == nullptr)
+    return fail("nothing tells of the processes' files");
+  if (!host.maps.lends("sockets"))
+    return fail("without the socket tap nothing is known of what TLS passes through");
+  auto skeleton = SONDE_TRY(Skeleton::open());
+  SONDE_TRY(host.maps.share_with(skeleton->obj));
+  SONDE_TRY(host.executables->prepare(skeleton->obj));
+  skeleton->rodata->sonde_family = host.family;
+  skeleton->rodata->socket_ring_bytes =
+      socket::Rings::bytes_each(host.maps.cpus(), socket::ring_bytes(host.settings, host.maps));
+  choose_programs(*skeleton.operator->());
+  SONDE_TRY(skeleton.load());
+  auto probe = std::make_unique<Tls>(host, std::move(skeleton));
+  SONDE_TRY(probe->attach());
+  return probe;
+}
+
+}  // namespace
+
+extern const Family family{.name = "tls", .start = &start, .metrics = {}};
+
+}  // namespace sonde::tls

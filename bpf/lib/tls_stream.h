@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The plaintext of a connection as a stream of the tap's: announced, and linked with its socket. */
+#pragma once
+
+#include "lib/socket_report.h"
+#include "lib/tls_thread.h"
+
+#define TLS_STREAMS 16384
+
+/* Until the library frees the connection or its socket is destroyed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, TLS_STREAMS);
+	__type(key, struct sonde_tls_key);
+	__type(value, struct sonde_tls_stream);
+} tls_streams SEC(".maps");
+
+/* By the id of the socket, to find what ends with it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, TLS_STREAMS);
+	__type(key, __u64);
+	__type(value, struct sonde_tls_key);
+} tls_over SEC(".maps");
+
+/* Where the bytes of a call lie: its program has noted it. */
+static __always_inline enum socket_layout call__arguments(struct task_struct *task, __u64 *second,
+							  __u64 *third)
+{
+	struct sonde_tls_thread *thread = tls__thread(task, 0);
+
+	if (!thread || !thread->base)
+		return LAYOUT_NONE;
+	*second = thread->base;
+	return LAYOUT_RUN;
+}
+
+/* A stream that nothing is known of yet but, perhaps, its socket. */
+static __always_inline struct sonde_tls_stream *stream__begin(const struct sonde_tls_key *key,
+							      const struct sonde_tls_under *under,
+							      __u16 state)
+{
+	struct sonde_tls_stream fresh = {.socket.state = state};
+
+	if (under)
+		fresh.over = under->id;
+	if (bpf_map_update_elem(&tls_streams, key, &fresh, BPF_ANY))
+		return NULL;
+	if (fresh.over)
+		bpf_map_update_elem(&tls_over, &fresh.over, key, BPF_ANY);
+	return bpf_map_lookup_elem(&tls_streams, key);
+}
+
+/* Announces the stream, or tells again of one whose socket has become known. */
+static __always_inline bool stream__announce(struct sonde_tls_stream *stream,
+					     const struct sonde_tls_under *under, __u32 tgid,
+					     __u32 slot)
+{
+	struct sonde_socket_opened *to = socket__reserve(SONDE_KIND_SOCKET_OPENED, sizeof(*to));
+	struct sonde_socket_row *row;
+	__u64 id;
+
+	if (!to)
+		return false;
+	row = socket__row();
+	if (!row) {
+		bpf_ringbuf_discard(to, BPF_RB_NO_WAKEUP);
+		return false;
+	}
+	if (!stream->socket.id) {
+		id = (__u64)bpf_get_smp_processor_id() << 48 |
+		     (__sync_fetch_and_add(&row->ids, 1) + 1);
+		stream->socket.verdict = verdict__claim(id);
+		stream->socket.id = id;
+	}
+	to->socket = stream->socket.id;
+	to->position[0] = stream->socket.count[0];
+	to->position[1] = stream->socket.count[1];
+	to->verdict = stream->socket.verdict;
+	to->tgid = tgid;
+	to->slot = slot;
+	to->generation = service__generation(slot);
+	if (under) {
+		to->netns = under->netns;
+		to->local_port = under->local_port;
+		to->remote_port = under->remote_port;
+		to->role = under->role;
+		__builtin_memcpy(to->local, under->local, sizeof(to->local));
+		__builtin_memcpy(to->remote, under->remote, sizeof(to->remote));
+	} else {
+		to->netns = 0;
+		to->local_port = to->remote_port = 0;
+		to->role = SONDE_SOCKET_ROLE_UNKNOWN;
+		__builtin_memset(to->local, 0, sizeof(to->local));
+		__builtin_memset(to->remote, 0, sizeof(to->remote));
+	}
+	to->transport = SONDE_SOCKET_TLS;
+	to->from_start = !!(stream->socket.state & SONDE_SOCKET_FRESH);
+	to->padding = 0;
+	to->peer = stream->over;
+	socket__submit(to);
+	return true;
+}
+
+/* The socket may have ciphertext: the agent ignores it, or has not decided. */
+static __always_inline bool under__may_be_tls(const struct sonde_tls_under *under)
+{
+	__u32 index = under->verdict & (SONDE_SOCKET_VERDICTS - 1);
+	struct sonde_socket_verdict *verdict = bpf_map_lookup_elem(&socket_verdicts, &index);
+	__u64 wish;
+
+	if (!under->id)
+		return false;
+	if (!verdict || verdict->socket != under->id)
+		return true;
+	wish = *(volatile __u64 *)&verdict->wish[SONDE_SOCKET_RECEIVED];
+	return !wish || wish == sonde_socket_first_wish() ||
+	       (wish >> 32 & 7) == SONDE_SOCKET_IGNORE;
+}
+
+/* The stream of a connection, linked with its socket as far as that is known, and announced.
+ * `within`: the socket that was used within the call. A library that is fed from memory uses none:
+ * what was received before is what it has read. */
+static __always_inline struct sonde_tls_stream *
+stream__find(struct sonde_tls_thread *thread, const struct sonde_tls_key *key,
+	     const struct sonde_tls_under *within, __u32 function)
+{
+	struct sonde_tls_stream *stream = bpf_map_lookup_elem(&tls_streams, key);
+	const struct sonde_tls_under *under = within;
+	__u16 state = function == SONDE_TLS_HANDSHAKE ? SONDE_SOCKET_FRESH : SONDE_SOCKET_OLDER;
+
+	if (!under && function == SONDE_TLS_READ && thread->received &&
+	    under__may_be_tls(&thread->under[SONDE_SOCKET_RECEIVED]))
+		under = &thread->under[SONDE_SOCKET_RECEIVED];
+	if (!stream)
+		return stream__begin(key, under, state);
+	if (within && stream->over && stream->over != within->id)
+		return stream__begin(key, within, state);
+	if (under && !stream->over) {
+		stream->over = under->id;
+		bpf_map_update_elem(&tls_over, &stream->over, key, BPF_ANY);
+		/* It is announced with what is known now, again if need be. */
+		if (stream->socket.id)
+			stream__announce(stream, under, key->tgid, service__slot(key->tgid));
+	}
+	return stream;
+}
+
+/* The stream ends in a direction: nothing more of it will come. */
+static __always_inline int stream__ended(struct sonde_tls_stream *stream, __u32 tgid, int direction)
+{
+	struct socket_order call = {.direction = direction, .flags = SONDE_SOCKET_END};
+
+	if (!stream->socket.id ||
+	    (wish_of(&stream->socket, direction) >> 32 & 7) == SONDE_SOCKET_IGNORE)
+		return 0;
+	call.socket = stream->socket.id;
+	call.position = stream->socket.count[direction & 1];
+	call.tgid = tgid;
+	call.slot = service__slot(tgid);
+	call.generation = service__generation(call.slot);
+	call__cover(&call, 0);
+	return 0;
+}
+
+/* `bytes` have passed in `direction`; they lie at thread->base. */
+static __always_inline int stream__passed(struct sonde_tls_thread *thread,
+					  struct sonde_tls_stream *stream,
+					  const struct sonde_tls_under *under, __u32 tgid,
+					  int direction, __u32 bytes)
+{
+	struct socket_order call = {.direction = direction, .flags = SONDE_SOCKET_STARTS_CALL};
+	__u64 wish;
+
+	SOCKET_COUNT(calls[direction & 1]);
+	call.tgid = tgid;
+	call.slot = service__slot(tgid);
+	if (!stream->socket.id && !stream__announce(stream, under, tgid, call.slot)) {
+		stream->socket.state = SONDE_SOCKET_OLDER;
+		return 0;
+	}
+	wish = wish_of(&stream->socket, direction);
+	call.socket = stream->socket.id;
+	call.generation = service__generation(call.slot);
+	call.position = stream->socket.count[direction & 1];
+	stream->socket.count[direction & 1] += bytes;
+	call.left = bytes;
+	if ((wish >> 32 & 7) == SONDE_SOCKET_IGNORE)
+		return 0;
+	report(&stream->socket, &call, wish);
+	return 0;
+}

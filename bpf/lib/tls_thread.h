@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What each thread is doing with TLS: the calls it is in, and the sockets it used last. */
+#pragma once
+
+#include "lib/socket_state.h"
+#include "sonde/tls.h"
+
+/* Of threads that have called a TLS library; freed with the thread. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct sonde_tls_thread);
+} tls_threads SEC(".maps");
+
+static __always_inline struct sonde_tls_thread *tls__thread(struct task_struct *task, __u64 flags)
+{
+	return bpf_task_storage_get(&tls_threads, task, 0, flags);
+}
+
+/* A call begins. One that is further down the stack and has not returned is the one it is made
+ * from; others have been left without a return (longjmp, exceptions). */
+static __always_inline void tls__enter(struct sonde_tls_thread *thread,
+				       const struct sonde_tls_call *call)
+{
+	struct sonde_tls_call *outer = &thread->calls[0];
+
+	if (outer->stack > call->stack) {
+		thread->calls[1] = *call;
+		return;
+	}
+	*outer = *call;
+	thread->calls[1].stack = 0;
+}
+
+/* The call that returns with the stack at `stack`, which is then no longer under way. */
+static __always_inline bool tls__leave(struct sonde_tls_thread *thread, struct sonde_tls_call *call,
+				       __u64 stack)
+{
+	for (int i = SONDE_TLS_DEPTH - 1; i >= 0; i--) {
+		struct sonde_tls_call *one = &thread->calls[i];
+
+		if (!one->stack || one->stack >= stack)
+			continue;
+		*call = *one;
+		one->stack = 0;
+		return true;
+	}
+	return false;
+}
+
+static __always_inline void under__describe(struct sonde_tls_under *to, struct sock *sk,
+					    struct sonde_socket *socket, int transport)
+{
+	__u32 *local = (__u32 *)to->local, *remote = (__u32 *)to->remote;
+
+	to->id = socket->id;
+	to->verdict = socket->verdict;
+	to->netns = sk->__sk_common.skc_net.net->ns.inum;
+	to->role = socket__role(sk, transport);
+	__builtin_memset(to->local, 0, sizeof(to->local));
+	__builtin_memset(to->remote, 0, sizeof(to->remote));
+	to->local_port = to->remote_port = 0;
+	if (transport == SONDE_SOCKET_UNIX)
+		return;
+	to->local_port = sk->__sk_common.skc_num;
+	to->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
+	if (sk->__sk_common.skc_family == SONDE_AF_INET) {
+		local[2] = remote[2] = bpf_htonl(0xffff);
+		local[3] = sk->__sk_common.skc_rcv_saddr;
+		remote[3] = sk->__sk_common.skc_daddr;
+		return;
+	}
+	bpf_probe_read_kernel(local, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+	bpf_probe_read_kernel(remote, 16, &sk->__sk_common.skc_v6_daddr);
+}
+
+/* The running thread uses a socket. Within a call of the library it is that call's; outside it may
+ * be that of the next one, where the library is fed from memory. */
+static __always_inline int tls__uses(struct sock *sk, int bytes, const int direction)
+{
+	struct sonde_tls_thread *thread = tls__thread(bpf_get_current_task_btf(), 0);
+	struct sonde_tls_under *under;
+	struct sonde_socket *socket;
+	int transport, inner;
+
+	if (!thread)
+		return 0;
+	transport = socket__transport(sk);
+	if (transport < 0)
+		return 0;
+	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	/* The tap has announced it before, in this very call if it is the first. */
+	if (!socket || !socket->id)
+		return 0;
+	under = &thread->under[direction];
+	if (under->id != socket->id)
+		under__describe(under, sk, socket, transport);
+	inner = thread->calls[1].stack != 0;
+	if (thread->calls[inner & 1].stack)
+		thread->calls[inner & 1].under = direction + 1;
+	else if (direction == SONDE_SOCKET_RECEIVED && bytes > 0)
+		thread->received = 1;
+	return 0;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Plaintext of TLS connections: bpf/tls.bpf.c and agent/probes/tls.cpp. What passes is told in the
+ * records of the socket tap (socket.h), as a stream of its own that lies over a socket. */
+#pragma once
+
+#include "sonde/socket.h"
+
+/* What a probed function does; bits 0-7 of the site's cookie. */
+enum sonde_tls_function {
+	SONDE_TLS_READ = 0,
+	SONDE_TLS_WRITE = 1,
+	SONDE_TLS_SENDFILE = 2, /* returns how many bytes, which lie in no buffer */
+	SONDE_TLS_HANDSHAKE = 3,
+	SONDE_TLS_FREE = 4,
+	SONDE_TLS_SHUTDOWN = 5, /* says to the peer that no more will be written */
+};
+
+/* How a C function says how many bytes it moved; bits 8-15. Where it is no count, the function
+ * returns more than 0 when it succeeded. Of what reads, 0 is the end of the stream but for SSL_read_ex,
+ * which has no other number for failures. */
+enum sonde_tls_length {
+	SONDE_TLS_RETURNED = 0,
+	SONDE_TLS_BEHIND_FOURTH = 1, /* argument: a pointer to size_t */
+	SONDE_TLS_BEHIND_FIFTH = 2,
+	SONDE_TLS_BEHIND_FOURTH_OR_0 = 3,
+};
+
+SONDE_CONSTEXPR __u32 sonde_tls_cookie(__u32 function, __u32 length)
+{
+	return function | length << 8;
+}
+
+/* A connection of a library: whatever it knows it by, in this process. */
+struct sonde_tls_key {
+	__u64 connection;
+	__u32 tgid;
+	__u32 padding;
+};
+
+/* The socket that a thread used last. */
+struct sonde_tls_under {
+	__u64 id; /* of the tap's; 0: none */
+	__u32 netns;
+	__u32 verdict;
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 role;
+	__u8 padding[3];
+	__u8 local[16];
+	__u8 remote[16];
+};
+
+/* A call into the library that has not returned. */
+struct sonde_tls_call {
+	__u64 connection;
+	__u64 buffer;
+	__u64 length_at;
+	__u64 stack; /* where it was made: 0 is no call */
+	__u8 function;
+	__u8 length;
+	__u8 under; /* a direction plus 1: what the thread did with its socket within the call */
+	__u8 padding[5];
+};
+
+#define SONDE_TLS_DEPTH 2 /* TLS within TLS: through a proxy */
+
+/* Of each thread that called a library. */
+struct sonde_tls_thread {
+	struct sonde_tls_call calls[SONDE_TLS_DEPTH];
+	struct sonde_tls_under under[SONDE_SOCKET_DIRECTIONS];
+	/* Where the bytes lie that are reported now. */
+	__u64 base;
+	__u8 received; /* since bytes were last read from the library */
+	__u8 padding[7];
+};
+
+/* Of each connection. */
+struct sonde_tls_stream {
+	struct sonde_socket socket;
+	__u64 over; /* the id of the socket; 0: not known */
+};
+
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_key) == 16, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_under) == 56, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_call) == 40, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 208, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_stream) == 80, "wire format");

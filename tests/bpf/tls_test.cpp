@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests within TLS, from the library's functions to the metrics: what was sent is counted, once,
+// at both ends, each of which knows the other.
+#include <csignal>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/wait.h>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "tests/bpf/uprobe_fixture.hpp"
+#include "tests/support/tls_pair.hpp"
+#include "tests/support/worker.hpp"
+
+namespace sonde::testing {
+namespace {
+
+// Answers `GET /N` with N bytes; ends when the client does. Waits outside the library: a call that
+// is under way when probes come is not seen.
+void serve(int fd, TlsWay way)
+{
+  TlsEnd end(fd, true, way);
+  std::string input;
+  if (!end.handshake())
+    return;
+  for (;;) {
+    while (!input.contains("\r\n\r\n"))
+      if (!end.wait() || !end.read(input))
+        return;
+    const auto size = static_cast<std::size_t>(std::atol(input.c_str() + 5));
+    input.erase(0, input.find("\r\n\r\n") + 4);
+    // A size of 1 stands for an answer that ends with the connection.
+    const auto head = size == 1
+                          ? std::string("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+                          : fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", size);
+    if (!end.write(head + std::string(size, 'b')) || size == 1)
+      return;
+  }
+}
+
+class Server {
+public:
+  explicit Server(TlsWay way)
+  {
+    const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address_;
+    auto* const any = reinterpret_cast<sockaddr*>(&address_);
+    if (::bind(listener, any, size) != 0 || ::listen(listener, 128) != 0 ||
+        ::getsockname(listener, any, &size) != 0)
+      std::abort();
+    pid_ = ::fork();
+    while (pid_ == 0) {
+      const int fd = ::accept(listener, nullptr, nullptr);
+      if (fd < 0)
+        _exit(1);
+      std::thread(serve, fd, way).detach();
+    }
+    ::close(listener);
+  }
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  ~Server()
+  {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  std::uint32_t tgid() const { return static_cast<std::uint32_t>(pid_); }
+  int connect() const
+  {
+    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address_), sizeof address_) != 0)
+      _exit(2);
+    return fd;
+  }
+
+private:
+  sockaddr_in address_{};
+  pid_t pid_ = -1;
+};
+
+void ask(TlsEnd& end, std::size_t size)
+{
+  std::string answer;
+  if (!end.write(fmt::format("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", size)))
+    _exit(3);
+  while (!answer.contains("\r\n\r\n") || answer.size() - answer.find("\r\n\r\n") - 4 < size)
+    if (!end.read(answer))
+      _exit(4);
+  if (size == 1 && end.read(answer))
+    _exit(5);
+}
+
+class Tls : public ::testing::TestWithParam<TlsWay> {
+protected:
+  static constexpr std::size_t kThreads = 8;
+  static constexpr std::size_t kRequests = 40;  // of each thread
+
+  void SetUp() override
+  {
+    if (const auto kind = bpf::choose_uprobes(); !kind)
+      GTEST_SKIP() << kind.error().message();
+    if (!bpf::return_probes_are_safe())
+      GTEST_SKIP() << "return probes are not safe here";
+    tls_context();
+  }
+
+  void start(const Server& server, std::uint32_t client)
+  {
+    node_.fixed().place(server.tgid(), "server");
+    node_.fixed().place(client, "client");
+    const auto socket = node_.start("socket");
+    if (!socket)
+      GTEST_SKIP() << socket.error().message();
+    const auto tls = node_.start("tls");
+    ASSERT_TRUE(tls) << tls.error().message();
+    ASSERT_TRUE(
+        NodeFixture::eventually([&] { return attached(client) && attached(server.tgid()); }));
+  }
+  bool attached(std::uint32_t tgid)
+  {
+    bool found = false;
+    node_.on_loop([&] {
+      for (const auto& one : node_.executables().explain(tgid))
+        found = found || (one.family == "tls" && one.sites > 0);
+    });
+    return found;
+  }
+  double servers(const std::string& text) const
+  {
+    return NodeFixture::sum(
+        text, "http_requests_total", {R"(service="server")", R"(status="200")"});
+  }
+  double clients(const std::string& text) const
+  {
+    return NodeFixture::sum(text,
+                            "http_client_requests_total",
+                            {R"(service="client")", R"(peer="server")", R"(status="200")"});
+  }
+  void expect(std::size_t requests)
+  {
+    const auto wanted = static_cast<double>(requests);
+    NodeFixture::eventually([&] {
+      const auto text = node_.scrape();
+      return servers(text) >= wanted && clients(text) >= wanted;
+    });
+    const auto text = node_.scrape();
+    EXPECT_EQ(servers(text), wanted);
+    EXPECT_EQ(clients(text), wanted);
+    const auto all = [&](std::string_view name, const char* service) {
+      return NodeFixture::sum(text, name, {fmt::format("service=\"{}\"", service)});
+    };
+    EXPECT_EQ(all("http_requests_total", "server"), wanted);
+    EXPECT_EQ(all("http_client_requests_total", "client"), wanted);
+    EXPECT_EQ(all("http_requests_aborted_total", "server"), 0);
+    EXPECT_EQ(all("http_client_requests_aborted_total", "client"), 0);
+  }
+
+  NodeFixture node_;
+};
+
+TEST_P(Tls, RequestsAreCountedOnceAtBothEnds)
+{
+  const Server server(GetParam());
+  Worker client([&] {
+    std::vector<std::thread> threads;
+    for (std::size_t t = 0; t < kThreads; ++t)
+      threads.emplace_back([&] {
+        for (std::size_t i = 0; i < kRequests; i += 4) {
+          TlsEnd end(server.connect(), false, GetParam());
+          if (!end.handshake())
+            _exit(6);
+          ask(end, 10);
+          ask(end, 30'000);
+          ask(end, 5000);
+          ask(end, 1);
+        }
+      });
+    for (auto& thread : threads)
+      thread.join();
+  });
+  start(server, client.tgid());
+  if (IsSkipped() || HasFatalFailure())
+    return;
+  client.go();
+  client.wait_until_done();
+  expect(kThreads * kRequests);
+  client.finish();
+}
+
+// The client has its connections, and a request has passed on each, before anybody looks.
+TEST_P(Tls, RequestsOnConnectionsThatAreOlderAreCountedFromThenOn)
+{
+  const Server server(GetParam());
+  std::array<int, 2> opened{};
+  ASSERT_EQ(::pipe(opened.data()), 0);
+  std::array<int, 2> resumed{};
+  ASSERT_EQ(::pipe(resumed.data()), 0);
+  Worker client([&] {
+    std::vector<std::unique_ptr<TlsEnd>> ends;
+    for (std::size_t t = 0; t < kThreads; ++t) {
+      ends.push_back(std::make_unique<TlsEnd>(server.connect(), false, GetParam()));
+      if (!ends.back()->handshake())
+        _exit(6);
+      ask(*ends.back(), 10);
+    }
+    char byte = 0;
+    if (::write(opened[1], &byte, 1) != 1 || ::read(resumed[0], &byte, 1) != 1)
+      _exit(7);
+    for (std::size_t i = 0; i < kRequests; ++i)
+      for (auto& end : ends)
+        ask(*end, 100 + i * 300);
+  });
+  client.go();
+  char byte = 0;
+  ASSERT_EQ(::read(opened[0], &byte, 1), 1);
+  start(server, client.tgid());
+  ASSERT_EQ(::write(resumed[1], &byte, 1), 1);
+  client.wait_until_done();
+  if (!IsSkipped() && !HasFatalFailure())
+    expect(kThreads * kRequests);
+  client.finish();
+  for (const int fd : {opened[0], opened[1], resumed[0], resumed[1]})
+    ::close(fd);
+}
+
+std::string name_of(const ::testing::TestParamInfo<TlsWay>& way)
+{
+  switch (way.param) {
+  case TlsWay::kSocket:
+    return "Socket";
+  case TlsWay::kSocketExtended:
+    return "SocketExtended";
+  case TlsWay::kMemory:
+    break;
+  }
+  return "Memory";
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways,
+                         Tls,
+                         ::testing::Values(TlsWay::kSocket,
+                                           TlsWay::kSocketExtended,
+                                           TlsWay::kMemory),
+                         name_of);
+
+}  // namespace
+}  // namespace sonde::testing

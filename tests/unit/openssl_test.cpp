@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <link.h>
+#include <optional>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <openssl/ssl.h>
+
+#include "agent/elf/openssl.hpp"
+
+namespace sonde::elf {
+namespace {
+
+using Function = OpensslSite::Function;
+using Length = OpensslSite::Length;
+
+// The libssl that this test runs with.
+std::string own_library()
+{
+  std::string path;
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* data) {
+        if (std::string_view(info->dlpi_name).contains("libssl.so"))
+          *static_cast<std::string*>(data) = info->dlpi_name;
+        return 0;
+      },
+      &path);
+  return OPENSSL_VERSION_MAJOR >= 3 ? path : std::string();
+}
+
+std::optional<OpensslSite> site_of(const std::vector<OpensslSite>& sites, Function function)
+{
+  const auto found = std::ranges::find(sites, function, &OpensslSite::function);
+  return found == sites.end() ? std::nullopt : std::optional(*found);
+}
+
+TEST(Openssl, WhatReadsAndWritesIsTheFunctionThatBothInterfacesShare)
+{
+  ::SSL_CTX_free(::SSL_CTX_new(::TLS_method()));  // it is linked
+  const auto path = own_library();
+  if (path.empty())
+    GTEST_SKIP() << "no libssl is mapped";
+  const auto file = ElfFile::open(path);
+  ASSERT_TRUE(file) << file.error().message();
+  const auto sites = find_openssl(*file);
+  ASSERT_TRUE(sites) << sites.error().message();
+  const auto read = site_of(*sites, Function::kRead);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->length, Length::kBehindFourth);
+  const auto write = site_of(*sites, Function::kWrite);
+  ASSERT_TRUE(write);
+  EXPECT_NE(write->length, Length::kReturned);
+  EXPECT_NE(write->offset, read->offset);
+  EXPECT_TRUE(site_of(*sites, Function::kHandshake));
+  EXPECT_TRUE(site_of(*sites, Function::kFree));
+  EXPECT_EQ(std::ranges::count(*sites, Function::kRead, &OpensslSite::function), 1);
+  EXPECT_EQ(std::ranges::count(*sites, Function::kWrite, &OpensslSite::function), 1);
+}
+
+}  // namespace
+}  // namespace sonde::elf
