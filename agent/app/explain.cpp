@@ -65,7 +65,7 @@ void append_process(std::string& out, const ExplainedProcess& process)
                                                       one.sites,
                                                       printable(one.file),
                                                       one.text.empty() ? "" : ": ",
-                                                      printable(one.text))
+                                                      one.text.empty() ? "" : printable(one.text))
                                         : fmt::format("none in {}: {}: {}",
                                                       printable(one.file),
                                                       one.reason,

@@ -54,6 +54,7 @@ public:
   std::vector<Count> counts() const override;
 
 private:
+  static constexpr std::string_view kHook = "uprobe";
   // A file that is used again within this time keeps its probes.
   static constexpr std::uint64_t kLingerNs = 200'000'000;
 

@@ -26,14 +26,20 @@ bool LiveExecutables::excluded(const std::string& path) const
 void LiveExecutables::forked(const ProcessId& process, const ProcessId& parent)
 {
   told_ = true;
-  const auto from = processes_.find(parent.tgid);
-  if (from == processes_.end() || from->second.start_ticks != parent.start_ticks)
+  if (const auto known = processes_.find(process.tgid);
+      known != processes_.end() && known->second.start_ticks == process.start_ticks)
     return;
+  const auto from = processes_.find(parent.tgid);
+  if (from == processes_.end() || from->second.start_ticks != parent.start_ticks ||
+      from->second.executable == FileKey{}) {
+    // A parent that ended before it was looked at, as those of daemons do.
+    if (from != processes_.end())
+      executed(process);
+    return;
+  }
   // A copy: the map may move.
   const Running parents = from->second;
   auto& running = processes_[process.tgid];
-  if (running.start_ticks == process.start_ticks)
-    return;
   leave(process.tgid, running);
   running = {process.start_ticks, parents.executable, {}};
   for (const auto& key : parents.files)
@@ -44,10 +50,13 @@ void LiveExecutables::forked(const ProcessId& process, const ProcessId& parent)
 void LiveExecutables::executed(const ProcessId& process)
 {
   told_ = true;
-  if (const auto executable = open_executable(procfs_, process.tgid))
+  if (const auto executable = open_executable(procfs_, process.tgid)) {
     run(process, *executable);
-  else if (const auto known = processes_.find(process.tgid); known != processes_.end())
-    leave(process.tgid, known->second);
+    return;
+  }
+  auto& running = processes_[process.tgid];
+  leave(process.tgid, running);
+  running = {process.start_ticks, {}, {}};
 }
 
 void LiveExecutables::run(const ProcessId& process, const OpenFile& executable)

@@ -47,13 +47,13 @@ constexpr metrics::Desc kMetrics[] = {
      "service pid rustc"},
     {"tokio_worker_busy_seconds_total",
      Type::kCounter,
-     "Time the threads of the service's tokio runtimes ran or waited for a CPU, as the scheduler "
-     "counts it; threads with names of their own are not known.",
+     "CPU time of the workers of the service's tokio runtimes, found by tokio's own names of "
+     "threads.",
      "service"},
     {"tokio_worker_park_seconds_total",
      Type::kCounter,
      "Time the workers of the service's tokio runtimes were blocked: parked, or in a call that "
-     "blocks, which tasks should not make.",
+     "blocks, which tasks should not make; waiting for a CPU is neither busy nor parked.",
      "service"},
 };
 

@@ -115,20 +115,23 @@ TokioWorkers::Time TokioWorkers::advance(std::uint64_t boottime_ns)
     const auto waited = parse_number<std::uint64_t>(take_word(rest));
     if (!ran || !waited)
       continue;
-    const auto busy = *ran + *waited;
     const auto began = thread.start_ticks * proc::kTickNs;
-    const auto lived = std::max(boottime_ns > began ? boottime_ns - began : 0, busy);
+    const auto lived = boottime_ns > began ? boottime_ns - began : 0;
+    const auto blocked = lived - std::min(*ran + *waited, lived);
     if (fresh && thread.start_ticks < since_ticks_) {
-      thread.busy_ns = busy;
-      thread.lived_ns = lived;
+      thread.busy_ns = *ran;
+      thread.blocked_ns = blocked;
     }
-    const auto more_busy = busy - std::min(std::exchange(thread.busy_ns, busy), busy);
-    const auto more_life = lived - std::min(std::exchange(thread.lived_ns, lived), lived);
+    // What was blocked is what is left of its life: it may seem to shrink while the thread runs,
+    // because the scheduler adds up later than the clock.
+    const auto more_busy = *ran - std::min(std::exchange(thread.busy_ns, *ran), *ran);
+    const auto more_blocked = blocked - std::min(thread.blocked_ns, blocked);
+    thread.blocked_ns = std::max(thread.blocked_ns, blocked);
     if (thread.kind != Kind::kWorker)
       continue;
     ++time.workers;
     time.busy_ns += more_busy;
-    time.park_ns += more_life - std::min(more_busy, more_life);
+    time.park_ns += more_blocked;
   }
   std::erase_if(threads_, [](const auto& entry) { return !entry.second.seen; });
   return time;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long the workers of tokio runtimes were busy and parked, from what the scheduler counts of
-// each thread: no probe. A worker blocks only to park; what its tasks do is to run, or to wait for
-// a CPU.
+// each thread: no probe. A worker blocks only to park; the time it waits for a CPU is neither.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +44,7 @@ private:
     bool seen = false;
     std::uint64_t start_ticks = 0;
     std::uint64_t busy_ns = 0;
-    std::uint64_t lived_ns = 0;
+    std::uint64_t blocked_ns = 0;
   };
 
   void meet(const std::filesystem::path& folder, Thread& thread, std::uint64_t boottime_ns);

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of uprobes: files, processes, budgets.
+#include <array>
+#include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <cstring>
 #include <fmt/format.h>
+#include <fstream>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -37,6 +44,8 @@ protected:
   void TearDown() override
   {
     counter_.reset();
+    for (const auto& folder : mounts_)
+      ::umount2(folder.c_str(), MNT_DETACH);
     UprobeNode::TearDown();
   }
   HitCounter& counter() { return *counter_; }
@@ -49,6 +58,7 @@ protected:
 
   NodeFixture node_;
   std::optional<HitCounter> counter_;
+  std::vector<std::filesystem::path> mounts_;
 };
 
 constexpr Way kMulti{"Multi", "auto", true};
@@ -120,6 +130,49 @@ TEST_P(Uprobes, FollowAFileThatIsDeletedAndItsReplacement)
   ASSERT_TRUE(fresh.call(3));
   EXPECT_EQ(counter().hits(), 23U);
   EXPECT_EQ(counter().plans, 1) << "the second file is of the same build";
+}
+
+TEST_P(Uprobes, StayForAChildThatOutlivesItsParent)
+{
+  begin();
+  const auto path = copy("");
+  Victim victim(path, {"fork"});
+  siginfo_t ended{};
+  ASSERT_EQ(::waitid(P_PID, victim.tgid(), &ended, WEXITED | WNOWAIT), 0);
+  ASSERT_TRUE(eventually([&] { return counter().files()[path] == 1; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  ASSERT_TRUE(victim.call(11));
+  EXPECT_EQ(counter().hits(), 11U);
+  victim.stop();
+  EXPECT_TRUE(eventually([&] { return counter().files().empty(); }));
+}
+
+// As containers of one image do.
+TEST_P(Uprobes, OfAFileInTwoOverlaysAreHitOnce)
+{
+  for (const auto* name : {"lower", "empty"})
+    std::filesystem::create_directories(folder_ / name);
+  std::filesystem::rename(copy(""), folder_ / "lower" / HitCounter::kTarget);
+  std::vector<std::string> paths;
+  for (const auto* name : {"one", "two"}) {
+    const auto folder = folder_ / name;
+    std::filesystem::create_directories(folder);
+    const auto options = fmt::format("lowerdir={0}/lower:{0}/empty", folder_.native());
+    if (::mount("overlay", folder.c_str(), "overlay", MS_RDONLY, options.c_str()) != 0)
+      GTEST_SKIP() << "no overlays here: " << std::strerror(errno);
+    mounts_.push_back(folder);
+    paths.push_back(folder / HitCounter::kTarget);
+  }
+  begin();
+  Victim one(paths[0]);
+  Victim two(paths[1]);
+  ASSERT_TRUE(eventually([&] {
+    const auto files = counter().files();
+    return files.size() == 1 && files.begin()->second == 2;
+  }));
+  ASSERT_TRUE(one.call(100));
+  ASSERT_TRUE(two.call(20));
+  EXPECT_EQ(counter().hits(), 120U);
 }
 
 TEST_P(Uprobes, LeaveAFileAloneThatIsExcludedAndSayWhyOneIsRefused)
@@ -210,6 +263,81 @@ TEST_P(Uprobes, OfAHundredFilesAreOnAndOffInTime)
              all_born,
              attached,
              milliseconds_since(dead));
+}
+
+TEST_P(Uprobes, OfAHundredProcessesAreOnInTime)
+{
+  const auto path = copy("");
+  std::vector<Victim> victims;
+  for (int i = 0; i < 100; ++i)
+    victims.emplace_back(path);
+  const auto started = steady_clock::now();
+  begin();
+  ASSERT_TRUE(eventually([&] { return counter().files()[path] == 100; }));
+  fmt::print("100 processes of one file: attached {:.0f} ms after the family's start began\n",
+             milliseconds_since(started));
+  for (auto& victim : victims)
+    ASSERT_TRUE(victim.call(10));
+  EXPECT_EQ(counter().hits(), 1000U);
+}
+
+// The byte that a process has where the file has it at this offset.
+int byte_at(std::uint32_t tgid, const std::string& path, std::uint64_t offset)
+{
+  std::ifstream maps(fmt::format("/proc/{}/maps", tgid));
+  for (std::string line; std::getline(maps, line);) {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    std::uint64_t from = 0;
+    std::array<char, 8> mode{};
+    if (!line.ends_with(path) ||
+        std::sscanf(line.c_str(), "%lx-%lx %7s %lx", &begin, &end, mode.data(), &from) != 4 ||
+        mode[2] != 'x' || offset < from || offset >= from + (end - begin))
+      continue;
+    std::ifstream memory(fmt::format("/proc/{}/mem", tgid), std::ios::binary);
+    memory.seekg(static_cast<std::streamoff>(begin + offset - from));
+    return memory.get();
+  }
+  return -1;
+}
+
+class KilledAgent : public UprobeNode, public ::testing::WithParamInterface<bool> {};
+
+INSTANTIATE_TEST_SUITE_P(Ways, KilledAgent, ::testing::Bool(), [](const auto& perf) {
+  return perf.param ? "Perf" : "Multi";
+});
+
+TEST_P(KilledAgent, LeavesNothing)
+{
+  constexpr int kBreakpoint = 0xcc;
+  const auto path = copy("");
+  Victim victim(path);
+  ASSERT_TRUE(victim.call());
+  std::uint64_t offset = 0;
+  auto elf = *elf::ElfFile::open(path);
+  elf.for_each_symbol([&](const elf::Symbol& symbol) {
+    if (symbol.name == "hit")
+      offset = *elf.offset_of(symbol.address);
+    return offset == 0;
+  });
+  const auto agent = ::fork();
+  if (agent == 0) {
+    auto skeleton = *bpf::Skeleton<rust_bpf>::open();
+    const auto kind = *bpf::choose_uprobes(GetParam());
+    const bpf::UprobePlace place{offset, 0};
+    std::optional<Result<bpf::UprobeLinks>> links;
+    if (bpf::prepare_uprobes(skeleton->obj, kind) && skeleton.load())
+      links = bpf::UprobeLinks::attach(kind, skeleton->progs.go_panic, path, {&place, 1}, false);
+    while (links && *links)
+      ::pause();
+    ::_exit(1);
+  }
+  const auto probed = [&] { return byte_at(victim.tgid(), path, offset) == kBreakpoint; };
+  EXPECT_TRUE(eventually(probed));
+  ::kill(agent, SIGKILL);
+  ASSERT_EQ(::waitpid(agent, nullptr, 0), agent);
+  EXPECT_TRUE(eventually([&] { return !probed(); }));
+  EXPECT_TRUE(victim.call(100));
 }
 
 }  // namespace
