@@ -8,7 +8,7 @@
 
 namespace sonde::metrics {
 
-enum class Type : std::uint8_t { kCounter, kGauge, kHistogram, kUntyped };
+enum class Type : std::uint8_t { kCounter, kGauge, kHistogram, kSummary, kUntyped };
 
 struct Desc {
   std::string_view name;  // carries its base unit: node_run_queue_latency_seconds

@@ -155,6 +155,17 @@ void Exposition::sample(Blocks labels, std::uint64_t value)
   text_ += '\n';
 }
 
+void Exposition::lines(Blocks labels, std::span<const Line> lines)
+{
+  if (!admit(lines.size()))
+    return;
+  for (const auto& line : lines) {
+    name_and_labels(line.suffix, labels, line.more);
+    append_number(text_, line.value);
+    text_ += '\n';
+  }
+}
+
 void Exposition::histogram(Blocks labels, const Bounds& bounds, const sonde_histogram& counted)
 {
   if (!admit(bounds.buckets() + 2))

@@ -44,6 +44,15 @@ public:
   // `counted` as the kernel keeps it (buckets not cumulative, sum in the bounds' integer unit).
   void histogram(Blocks labels, const Bounds& bounds, const sonde_histogram& counted);
 
+  // One of several lines that only make sense together: of a summary, or of a histogram with bounds
+  // of its own.
+  struct Line {
+    std::string_view suffix;     // _bucket, _sum, _count or nothing
+    std::string_view more = {};  // le="1" or quantile="0.5", after the labels
+    double value = 0;
+  };
+  void lines(Blocks labels, std::span<const Line> lines);
+
   // Notes that `sets` more label sets of the current family went to `other` before they came here.
   void fold(std::size_t sets) { segments_.back().folded += sets; }
 

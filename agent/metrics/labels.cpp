@@ -17,6 +17,8 @@ std::string_view name_of(Type type)
     return "gauge";
   case Type::kHistogram:
     return "histogram";
+  case Type::kSummary:
+    return "summary";
   case Type::kUntyped:
     break;
   }

@@ -1,0 +1,3 @@
+module example.test/runtime
+
+go 1.18
