@@ -6,6 +6,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "lib/tls_go.h"
 #include "lib/tls_stream.h"
 #include "lib/uprobe.h"
 
@@ -20,7 +21,13 @@ static __always_inline int freed(__u64 connection, __u32 tgid)
 
 	if (!stream)
 		return 0;
-	if (stream->socket.id && !stream->over) {
+	if (stream->address) {
+		__u64 address = stream->address;
+		struct sonde_tls_key *over = bpf_map_lookup_elem(&tls_over, &address);
+
+		if (over && over->connection == connection && over->tgid == tgid)
+			bpf_map_delete_elem(&tls_over, &address);
+	} else if (stream->socket.id) {
 		closed = socket__reserve(SONDE_KIND_SOCKET_CLOSED, sizeof(*closed));
 		if (closed) {
 			closed->socket = stream->socket.id;
@@ -31,14 +38,6 @@ static __always_inline int freed(__u64 connection, __u32 tgid)
 	}
 	bpf_map_delete_elem(&tls_streams, &key);
 	return 0;
-}
-
-static __always_inline int ended(__u64 connection, __u32 tgid, int direction)
-{
-	struct sonde_tls_key key = {.connection = connection, .tgid = tgid};
-	struct sonde_tls_stream *stream = bpf_map_lookup_elem(&tls_streams, &key);
-
-	return stream ? stream__ended(stream, tgid, direction) : 0;
 }
 
 static __always_inline int called(struct pt_regs *regs, __u32 cookie)
@@ -55,10 +54,11 @@ static __always_inline int called(struct pt_regs *regs, __u32 cookie)
 	if (call.function == SONDE_TLS_FREE)
 		return freed(call.connection, task->tgid);
 	if (call.function == SONDE_TLS_SHUTDOWN)
-		return ended(call.connection, task->tgid, SONDE_SOCKET_SENT);
+		return tls__ended(call.connection, task->tgid, SONDE_SOCKET_SENT);
 	thread = tls__thread(task, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!thread)
 		return 0;
+	thread->in_library = 1;
 	call.length = cookie >> 8;
 	call.buffer = PT_REGS_PARM2(regs);
 	fourth = PT_REGS_PARM4(regs);
@@ -113,7 +113,7 @@ static __always_inline int returned(struct pt_regs *regs)
 	if (call.function != SONDE_TLS_HANDSHAKE) {
 		bytes = moved(&call, PT_REGS_RC(regs));
 		if (!bytes && ends(&call, PT_REGS_RC(regs)))
-			return ended(call.connection, key.tgid, SONDE_SOCKET_RECEIVED);
+			return tls__ended(call.connection, key.tgid, SONDE_SOCKET_RECEIVED);
 		if (!bytes)
 			return 0;
 	}
@@ -123,7 +123,7 @@ static __always_inline int returned(struct pt_regs *regs)
 		thread->received = 0;
 	if (!stream || !bytes)
 		return 0;
-	if (!under && stream->over == thread->under[SONDE_SOCKET_RECEIVED].id)
+	if (!under && stream->over && stream->over == thread->under[SONDE_SOCKET_RECEIVED].id)
 		under = &thread->under[SONDE_SOCKET_RECEIVED];
 	thread->base = call.function == SONDE_TLS_SENDFILE ? 0 : call.buffer;
 	return stream__passed(thread, stream, under, key.tgid,
@@ -143,6 +143,20 @@ int tls_returned(struct pt_regs *regs)
 {
 	uprobe__hit(regs);
 	return returned(regs);
+}
+
+/* Plaintext that crypto/tls is about to hand to its reader. */
+SEC("uprobe.multi")
+int tls_go_read(struct pt_regs *regs)
+{
+	return go__reads(regs, uprobe__hit(regs).site);
+}
+
+/* A record that crypto/tls is about to encrypt. */
+SEC("uprobe.multi")
+int tls_go_written(struct pt_regs *regs)
+{
+	return go__writes(regs, uprobe__hit(regs).site);
 }
 
 SEC("tp_btf/sock_send_length")
@@ -178,25 +192,32 @@ int tls_tcp_received(__u64 *ctx)
 	return used(ctx, (struct sock *)ctx[0], SONDE_SOCKET_RECEIVED);
 }
 
+static __always_inline int gone(struct sock *sk)
+{
+	__u64 address = (__u64)sk;
+	struct sonde_tls_key *found = bpf_map_lookup_elem(&tls_over, &address), key;
+	struct sonde_tls_stream *stream;
+
+	if (!found)
+		return 0;
+	key = *found;
+	bpf_map_delete_elem(&tls_over, &address);
+	stream = bpf_map_lookup_elem(&tls_streams, &key);
+	if (stream && stream->address == address)
+		bpf_map_delete_elem(&tls_streams, &key);
+	return 0;
+}
+
 /* The socket is gone, and with it what lay over it. */
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(tls_destroyed, struct sock *sk)
 {
-	struct sonde_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	struct sonde_tls_stream *stream;
-	struct sonde_tls_key *found, key;
-	__u64 id;
+	return gone(sk);
+}
 
-	if (!socket || !socket->id)
-		return 0;
-	id = socket->id;
-	found = bpf_map_lookup_elem(&tls_over, &id);
-	if (!found)
-		return 0;
-	key = *found;
-	bpf_map_delete_elem(&tls_over, &id);
-	stream = bpf_map_lookup_elem(&tls_streams, &key);
-	if (stream && stream->over == id)
-		bpf_map_delete_elem(&tls_streams, &key);
-	return 0;
+/* MPTCP has no such event. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tls_closed, struct sock *sk, int from, int to)
+{
+	return to == BPF_TCP_CLOSE && sk->sk_protocol == SONDE_IPPROTO_MPTCP ? gone(sk) : 0;
 }

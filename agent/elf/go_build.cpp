@@ -156,14 +156,11 @@ std::optional<GoVersion> parse_go_version(std::string_view text)
       position = good ? next : position;
       return good;
     };
-    const auto dot = [&] {
-      const bool there = position != end && *position == '.';
-      position += there ? 1 : 0;
-      return there;
-    };
-    if (!number(version.major) || !dot() || !number(version.minor))
+    if (!number(version.major))
       continue;
-    if (dot())
+    if (position == end || *position++ != '.' || !number(version.minor))
+      continue;
+    if (position != end && *position == '.' && ++position != end)
       (void)number(version.patch);
     return version;
   }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/elf/openssl.hpp"
 
-#include <Zydis/Zydis.h>
 #include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
+
+#include "agent/elf/calls.hpp"
 
 namespace sonde::elf {
 
@@ -14,8 +15,6 @@ namespace {
 using Function = OpensslSite::Function;
 using Length = OpensslSite::Length;
 using Symbols = std::map<std::string, Symbol, std::less<>>;
-
-constexpr std::uint64_t kMostOfFunction = 4096;
 
 Symbols wanted_symbols(const ElfFile& file)
 {
@@ -46,25 +45,8 @@ Symbols wanted_symbols(const ElfFile& file)
 std::vector<std::uint64_t> targets_of(const ElfFile& file, const Symbol& function)
 {
   std::vector<std::uint64_t> targets;
-  const auto size = std::min(function.size, kMostOfFunction);
-  const auto code = file.bytes_at(function.address, size);
-  ZydisDecoder decoder;
-  ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-  for (std::size_t at = 0; at < code.size();) {
-    ZydisDecodedInstruction instruction;
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(
-            &decoder, nullptr, code.data() + at, code.size() - at, &instruction)))
-      break;
-    at += instruction.length;
-    if ((instruction.mnemonic != ZYDIS_MNEMONIC_CALL &&
-         instruction.mnemonic != ZYDIS_MNEMONIC_JMP) ||
-        instruction.raw.imm[0].is_relative == 0)
-      continue;
-    const auto target =
-        function.address + at + static_cast<std::uint64_t>(instruction.raw.imm[0].value.s);
-    if (target - function.address >= function.size)
-      targets.push_back(target);
-  }
+  for (const auto& call : direct_calls(file, function.address, function.size))
+    targets.push_back(call.target);
   return targets;
 }
 

@@ -11,6 +11,7 @@
 #include "agent/bpf/features.hpp"
 #include "agent/bpf/shared_maps.hpp"
 #include "agent/bpf/skeleton.hpp"
+#include "agent/elf/go_tls.hpp"
 #include "agent/elf/openssl.hpp"
 #include "agent/probes/executables.hpp"
 #include "agent/probes/loading.hpp"
@@ -99,6 +100,7 @@ private:
   bool wants_library(std::string_view library) const override;
   PlanResult plan(Subject& subject) override;
   PlanResult plan_openssl(Subject& subject) const;
+  PlanResult plan_go(const elf::GoBinary& binary) const;
 
   Host host_;
   Skeleton skeleton_;
@@ -153,6 +155,30 @@ PlanResult Tls::plan_openssl(Subject& subject) const
   return plan;
 }
 
+PlanResult Tls::plan_go(const elf::GoBinary& binary) const
+{
+  const auto found = elf::find_go_tls(binary);
+  if (!found)
+    return std::unexpected(Refusal{"unknown_crypto_tls", found.error().message()});
+  if (!*found)
+    return std::unexpected(Refusal{});
+  const auto& tls = **found;
+  const auto offset = static_cast<__u32>(tls.offset);
+  ProbePlan plan;
+  plan.sites.push_back({skeleton_->progs.tls_go_read,
+                        tls.read,
+                        sonde_tls_go_cookie(tls.copies ? SONDE_TLS_GO_COPIES : 0, offset),
+                        false});
+  plan.sites.push_back(
+      {skeleton_->progs.tls_go_written,
+       tls.written.offset,
+       sonde_tls_go_cookie(tls.written.again_on_growth ? SONDE_TLS_GO_AGAIN_ON_GROWTH : 0, 0),
+       false});
+  return plan;
+}
+
+// A Go program's own TLS, or else a library's that is linked in: with cgo both are possible, but
+// nobody does that.
 PlanResult Tls::plan(Subject& subject)
 {
   if (subject.library()) {
@@ -162,6 +188,9 @@ PlanResult Tls::plan(Subject& subject)
         return std::unexpected(
             Refusal{std::string(one.reason), "what this library encrypts is not seen"});
   }
+  if (!subject.library())
+    if (const auto go = subject.go(); go)
+      return plan_go(**go);
   return plan_openssl(subject);
 }
 

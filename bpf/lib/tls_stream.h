@@ -16,7 +16,7 @@ struct {
 	__type(value, struct sonde_tls_stream);
 } tls_streams SEC(".maps");
 
-/* By the id of the socket, to find what ends with it. */
+/* By the address of the socket, to find what ends with it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -44,12 +44,14 @@ static __always_inline struct sonde_tls_stream *stream__begin(const struct sonde
 {
 	struct sonde_tls_stream fresh = {.socket.state = state};
 
-	if (under)
+	if (under) {
 		fresh.over = under->id;
+		fresh.address = under->address;
+	}
 	if (bpf_map_update_elem(&tls_streams, key, &fresh, BPF_ANY))
 		return NULL;
-	if (fresh.over)
-		bpf_map_update_elem(&tls_over, &fresh.over, key, BPF_ANY);
+	if (fresh.address)
+		bpf_map_update_elem(&tls_over, &fresh.address, key, BPF_ANY);
 	return bpf_map_lookup_elem(&tls_streams, key);
 }
 
@@ -136,11 +138,13 @@ stream__find(struct sonde_tls_thread *thread, const struct sonde_tls_key *key,
 		under = &thread->under[SONDE_SOCKET_RECEIVED];
 	if (!stream)
 		return stream__begin(key, under, state);
-	if (within && stream->over && stream->over != within->id)
+	if (within && stream->address &&
+	    (stream->address != within->address || stream->over != within->id))
 		return stream__begin(key, within, state);
-	if (under && !stream->over) {
+	if (under && !stream->address) {
 		stream->over = under->id;
-		bpf_map_update_elem(&tls_over, &stream->over, key, BPF_ANY);
+		stream->address = under->address;
+		bpf_map_update_elem(&tls_over, &stream->address, key, BPF_ANY);
 		/* It is announced with what is known now, again if need be. */
 		if (stream->socket.id)
 			stream__announce(stream, under, key->tgid, service__slot(key->tgid));
@@ -163,6 +167,14 @@ static __always_inline int stream__ended(struct sonde_tls_stream *stream, __u32 
 	call.generation = service__generation(call.slot);
 	call__cover(&call, 0);
 	return 0;
+}
+
+static __always_inline int tls__ended(__u64 connection, __u32 tgid, int direction)
+{
+	struct sonde_tls_key key = {.connection = connection, .tgid = tgid};
+	struct sonde_tls_stream *stream = bpf_map_lookup_elem(&tls_streams, &key);
+
+	return stream ? stream__ended(stream, tgid, direction) : 0;
 }
 
 /* `bytes` have passed in `direction`; they lie at thread->base. */

@@ -49,26 +49,47 @@ static __always_inline bool tls__leave(struct sonde_tls_thread *thread, struct s
 	return false;
 }
 
+/* Read by address: a program on a uprobe knows a socket by nothing else. */
+static __always_inline int under__transport(struct sock *sk)
+{
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+
+	if (BPF_CORE_READ(sk, sk_type) != SONDE_SOCK_STREAM)
+		return -1;
+	if (family == SONDE_AF_UNIX)
+		return SONDE_SOCKET_UNIX;
+	if (family != SONDE_AF_INET && family != SONDE_AF_INET6)
+		return -1;
+	if (protocol == IPPROTO_TCP)
+		return SONDE_SOCKET_TCP;
+	return protocol == SONDE_IPPROTO_MPTCP ? SONDE_SOCKET_MPTCP : -1;
+}
+
 static __always_inline void under__describe(struct sonde_tls_under *to, struct sock *sk,
-					    struct sonde_socket *socket, int transport)
+					    int transport)
 {
 	__u32 *local = (__u32 *)to->local, *remote = (__u32 *)to->remote;
+	struct sonde_socket_port port = {.port = BPF_CORE_READ(sk, __sk_common.skc_num)};
 
-	to->id = socket->id;
-	to->verdict = socket->verdict;
-	to->netns = sk->__sk_common.skc_net.net->ns.inum;
-	to->role = socket__role(sk, transport);
+	to->id = 0;
+	to->verdict = 0;
+	to->address = (__u64)sk;
+	to->netns = port.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	__builtin_memset(to->local, 0, sizeof(to->local));
 	__builtin_memset(to->remote, 0, sizeof(to->remote));
 	to->local_port = to->remote_port = 0;
+	to->role = SONDE_SOCKET_ROLE_UNKNOWN;
 	if (transport == SONDE_SOCKET_UNIX)
 		return;
-	to->local_port = sk->__sk_common.skc_num;
-	to->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
-	if (sk->__sk_common.skc_family == SONDE_AF_INET) {
+	to->role = bpf_map_lookup_elem(&socket_ports, &port) ? SONDE_SOCKET_ROLE_SERVER
+							     : SONDE_SOCKET_ROLE_CLIENT;
+	to->local_port = port.port;
+	to->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == SONDE_AF_INET) {
 		local[2] = remote[2] = bpf_htonl(0xffff);
-		local[3] = sk->__sk_common.skc_rcv_saddr;
-		remote[3] = sk->__sk_common.skc_daddr;
+		local[3] = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		remote[3] = BPF_CORE_READ(sk, __sk_common.skc_daddr);
 		return;
 	}
 	bpf_probe_read_kernel(local, 16, &sk->__sk_common.skc_v6_rcv_saddr);
@@ -84,7 +105,7 @@ static __always_inline int tls__uses(struct sock *sk, int bytes, const int direc
 	struct sonde_socket *socket;
 	int transport, inner;
 
-	if (!thread)
+	if (!thread || !thread->in_library)
 		return 0;
 	transport = socket__transport(sk);
 	if (transport < 0)
@@ -94,8 +115,11 @@ static __always_inline int tls__uses(struct sock *sk, int bytes, const int direc
 	if (!socket || !socket->id)
 		return 0;
 	under = &thread->under[direction];
-	if (under->id != socket->id)
-		under__describe(under, sk, socket, transport);
+	if (under->id != socket->id) {
+		under__describe(under, sk, transport);
+		under->id = socket->id;
+		under->verdict = socket->verdict;
+	}
 	inner = thread->calls[1].stack != 0;
 	if (thread->calls[inner & 1].stack)
 		thread->calls[inner & 1].under = direction + 1;

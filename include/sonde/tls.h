@@ -30,6 +30,20 @@ SONDE_CONSTEXPR __u32 sonde_tls_cookie(__u32 function, __u32 length)
 	return function | length << 8;
 }
 
+/* Of Go; the upper half of the cookie is an offset. */
+enum sonde_tls_go {
+	/* The site hits before the stack is checked, where a jump that is taken comes again. */
+	SONDE_TLS_GO_AGAIN_ON_GROWTH = 1,
+	/* What is read is copied here by memmove: the connection lies at the offset in the stack.
+	 * Without it the offset is that of the field `input` in the connection. */
+	SONDE_TLS_GO_COPIES = 2,
+};
+
+SONDE_CONSTEXPR __u32 sonde_tls_go_cookie(__u32 flags, __u32 offset)
+{
+	return flags | offset << 16;
+}
+
 /* A connection of a library: whatever it knows it by, in this process. */
 struct sonde_tls_key {
 	__u64 connection;
@@ -39,7 +53,8 @@ struct sonde_tls_key {
 
 /* The socket that a thread used last. */
 struct sonde_tls_under {
-	__u64 id; /* of the tap's; 0: none */
+	__u64 id; /* of the tap's; 0: none, or not known */
+	__u64 address; /* in the kernel's memory */
 	__u32 netns;
 	__u32 verdict;
 	__u16 local_port;
@@ -70,18 +85,20 @@ struct sonde_tls_thread {
 	struct sonde_tls_under under[SONDE_SOCKET_DIRECTIONS];
 	/* Where the bytes lie that are reported now. */
 	__u64 base;
-	__u8 received; /* since bytes were last read from the library */
-	__u8 padding[7];
+	__u8 in_library; /* of C */
+	__u8 received; /* since bytes were last read from it */
+	__u8 padding[6];
 };
 
 /* Of each connection. */
 struct sonde_tls_stream {
 	struct sonde_socket socket;
 	__u64 over; /* the id of the socket; 0: not known */
+	__u64 address; /* its address; likewise */
 };
 
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_key) == 16, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_under) == 56, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_under) == 64, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_call) == 40, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 208, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_stream) == 80, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 224, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_stream) == 88, "wire format");

@@ -9,7 +9,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/bpf/uprobe_fixture.hpp"
+#include "tests/bpf/tls_fixture.hpp"
 #include "tests/support/tls_pair.hpp"
 #include "tests/support/worker.hpp"
 
@@ -94,72 +94,16 @@ void ask(TlsEnd& end, std::size_t size)
     _exit(5);
 }
 
-class Tls : public ::testing::TestWithParam<TlsWay> {
+class Tls : public TlsNode, public ::testing::WithParamInterface<TlsWay> {
 protected:
   static constexpr std::size_t kThreads = 8;
   static constexpr std::size_t kRequests = 40;  // of each thread
 
   void SetUp() override
   {
-    if (const auto kind = bpf::choose_uprobes(); !kind)
-      GTEST_SKIP() << kind.error().message();
-    if (!bpf::return_probes_are_safe())
-      GTEST_SKIP() << "return probes are not safe here";
+    TlsNode::SetUp();
     tls_context();
   }
-
-  void start(const Server& server, std::uint32_t client)
-  {
-    node_.fixed().place(server.tgid(), "server");
-    node_.fixed().place(client, "client");
-    const auto socket = node_.start("socket");
-    if (!socket)
-      GTEST_SKIP() << socket.error().message();
-    const auto tls = node_.start("tls");
-    ASSERT_TRUE(tls) << tls.error().message();
-    ASSERT_TRUE(
-        NodeFixture::eventually([&] { return attached(client) && attached(server.tgid()); }));
-  }
-  bool attached(std::uint32_t tgid)
-  {
-    bool found = false;
-    node_.on_loop([&] {
-      for (const auto& one : node_.executables().explain(tgid))
-        found = found || (one.family == "tls" && one.sites > 0);
-    });
-    return found;
-  }
-  double servers(const std::string& text) const
-  {
-    return NodeFixture::sum(
-        text, "http_requests_total", {R"(service="server")", R"(status="200")"});
-  }
-  double clients(const std::string& text) const
-  {
-    return NodeFixture::sum(text,
-                            "http_client_requests_total",
-                            {R"(service="client")", R"(peer="server")", R"(status="200")"});
-  }
-  void expect(std::size_t requests)
-  {
-    const auto wanted = static_cast<double>(requests);
-    NodeFixture::eventually([&] {
-      const auto text = node_.scrape();
-      return servers(text) >= wanted && clients(text) >= wanted;
-    });
-    const auto text = node_.scrape();
-    EXPECT_EQ(servers(text), wanted);
-    EXPECT_EQ(clients(text), wanted);
-    const auto all = [&](std::string_view name, const char* service) {
-      return NodeFixture::sum(text, name, {fmt::format("service=\"{}\"", service)});
-    };
-    EXPECT_EQ(all("http_requests_total", "server"), wanted);
-    EXPECT_EQ(all("http_client_requests_total", "client"), wanted);
-    EXPECT_EQ(all("http_requests_aborted_total", "server"), 0);
-    EXPECT_EQ(all("http_client_requests_aborted_total", "client"), 0);
-  }
-
-  NodeFixture node_;
 };
 
 TEST_P(Tls, RequestsAreCountedOnceAtBothEnds)
@@ -182,7 +126,7 @@ TEST_P(Tls, RequestsAreCountedOnceAtBothEnds)
     for (auto& thread : threads)
       thread.join();
   });
-  start(server, client.tgid());
+  start(server.tgid(), client.tgid());
   if (IsSkipped() || HasFatalFailure())
     return;
   client.go();
@@ -217,7 +161,7 @@ TEST_P(Tls, RequestsOnConnectionsThatAreOlderAreCountedFromThenOn)
   client.go();
   char byte = 0;
   ASSERT_EQ(::read(opened[0], &byte, 1), 1);
-  start(server, client.tgid());
+  start(server.tgid(), client.tgid());
   ASSERT_EQ(::write(resumed[1], &byte, 1), 1);
   client.wait_until_done();
   if (!IsSkipped() && !HasFatalFailure())

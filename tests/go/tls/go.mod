@@ -1,0 +1,3 @@
+module example.test/tls
+
+go 1.18
