@@ -7,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include "lib/tls_go.h"
+#include "lib/tls_rust.h"
 #include "lib/tls_stream.h"
 #include "lib/uprobe.h"
 
@@ -157,6 +158,65 @@ SEC("uprobe.multi")
 int tls_go_written(struct pt_regs *regs)
 {
 	return go__writes(regs, uprobe__hit(regs).site);
+}
+
+SEC("uprobe.multi")
+int tls_rust_encrypts(struct pt_regs *regs)
+{
+	uprobe__hit(regs);
+	/* The result, the key, the message. */
+	return rust__encrypts(PT_REGS_PARM3(regs));
+}
+
+SEC("uprobe.multi")
+int tls_rust_decrypts(struct pt_regs *regs)
+{
+	uprobe__hit(regs);
+	return rust__decrypts(regs);
+}
+
+SEC("uprobe.multi")
+int tls_rust_decrypted(struct pt_regs *regs)
+{
+	uprobe__hit(regs);
+	return rust__decrypted(regs);
+}
+
+/* The running thread uses a socket. Within a call of the library it is that call's; outside it may
+ * be that of the next one, where the library is fed from memory. */
+static __always_inline int tls__uses(struct sock *sk, int bytes, const int direction)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct sonde_tls_thread *thread = tls__thread(task, 0);
+	struct sonde_tls_under *under;
+	struct sonde_socket *socket;
+	int transport, inner;
+
+	if (!thread)
+		thread = rust__thread(task);
+	if (!thread || !thread->in_library)
+		return 0;
+	transport = socket__transport(sk);
+	if (transport < 0)
+		return 0;
+	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	/* The tap has announced it before, in this very call if it is the first. */
+	if (!socket || !socket->id)
+		return 0;
+	under = &thread->under[direction];
+	if (under->id != socket->id) {
+		under__describe(under, sk, transport);
+		under->id = socket->id;
+		under->verdict = socket->verdict;
+	}
+	inner = thread->calls[1].stack != 0;
+	if (thread->calls[inner & 1].stack)
+		thread->calls[inner & 1].under = direction + 1;
+	else if (direction == SONDE_SOCKET_RECEIVED && bytes > 0)
+		thread->received = 1;
+	if (direction == SONDE_SOCKET_SENT && (thread->pieces || thread->unkept))
+		rust__sends(thread);
+	return 0;
 }
 
 SEC("tp_btf/sock_send_length")

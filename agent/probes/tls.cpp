@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
+
+#include <bpf/bpf.h>
 
 #include "tls.skel.h"
 
@@ -13,6 +16,9 @@
 #include "agent/bpf/skeleton.hpp"
 #include "agent/elf/go_tls.hpp"
 #include "agent/elf/openssl.hpp"
+#include "agent/elf/probe_site.hpp"
+#include "agent/elf/rust_binary.hpp"
+#include "agent/elf/rustls.hpp"
 #include "agent/probes/executables.hpp"
 #include "agent/probes/loading.hpp"
 #include "agent/probes/probe.hpp"
@@ -34,6 +40,10 @@ constexpr Unknown kUnknown[] = {{"libgnutls.so", "gnutls"},
                                 {"libmbedtls.so", "mbedtls"},
                                 {"libwolfssl.so", "wolfssl"}};
 constexpr std::array<std::string_view, 2> kKnown = {"libssl.so", "libssl-"};
+
+constexpr std::string_view kNoReturns =
+    "this kernel kills processes that filter their system calls when a function returns to a probe "
+    "(6.11 to 6.13)";
 
 std::string_view file_name(std::string_view path)
 {
@@ -101,13 +111,22 @@ private:
   PlanResult plan(Subject& subject) override;
   PlanResult plan_openssl(Subject& subject) const;
   PlanResult plan_go(const elf::GoBinary& binary) const;
+  PlanResult plan_rustls(const elf::ElfFile& file, const elf::RustBinary& binary) const;
+  Result<> attaching(const ProbedFile& file, const ProbePlan& plan) override;
+  void joined(const ProbedFile& file, const ProcessId& process) override;
+  void left(const ProbedFile& file, const ProcessId& process) override;
+  void detached(const ProbedFile& file) override { rustls_files_.erase(file.number); }
 
   Host host_;
   Skeleton skeleton_;
   LoadedObject loaded_;
   std::vector<bpf::Link> links_;
   bool added_ = false;
+  std::set<std::uint32_t> rustls_files_;  // by their numbers
 };
+
+// In a program with rustls threads are watched from their first socket on.
+struct HasRustls final : Findings {};
 
 Result<> Tls::attach()
 {
@@ -140,10 +159,7 @@ PlanResult Tls::plan_openssl(Subject& subject) const
   if (sites->empty())
     return std::unexpected(Refusal{});
   if (!host_.executables->may_probe_returns())
-    return std::unexpected(Refusal{
-        "no_return_probes",
-        "this kernel kills processes that filter their system calls when a function returns to a "
-        "probe (6.11 to 6.13)"});
+    return std::unexpected(Refusal{"no_return_probes", std::string(kNoReturns)});
   ProbePlan plan;
   for (const auto& site : *sites) {
     const auto function = function_of(site.function);
@@ -177,6 +193,57 @@ PlanResult Tls::plan_go(const elf::GoBinary& binary) const
   return plan;
 }
 
+PlanResult Tls::plan_rustls(const elf::ElfFile& file, const elf::RustBinary& binary) const
+{
+  const auto crate = std::ranges::find(binary.crates, "rustls", &elf::RustCrate::name);
+  if (crate == binary.crates.end())
+    return std::unexpected(Refusal{});
+  if (!crate->version.starts_with("0.23."))
+    return std::unexpected(Refusal{
+        "rustls_version", "rustls " + crate->version + " has its messages laid out otherwise"});
+  if (!host_.executables->may_probe_returns())
+    return std::unexpected(Refusal{"no_return_probes", std::string(kNoReturns)});
+  const auto found = elf::find_rustls(file);
+  ProbePlan plan;
+  for (const auto& function : found.encrypt)
+    if (const auto site = elf::c_entry_site(file, function))
+      plan.sites.push_back({skeleton_->progs.tls_rust_encrypts, site->offset, 0, false});
+  for (const auto& function : found.decrypt)
+    if (const auto offset = file.offset_of(function.begin)) {
+      plan.sites.push_back({skeleton_->progs.tls_rust_decrypts, *offset, 0, false});
+      plan.sites.push_back({skeleton_->progs.tls_rust_decrypted, *offset, 0, true});
+    }
+  if (found.encrypt.empty() || found.decrypt.empty() || plan.sites.empty())
+    return std::unexpected(Refusal{
+        "rustls_not_found", "neither symbols nor vtables show where it encrypts and decrypts"});
+  plan.findings = std::make_shared<HasRustls>();
+  return plan;
+}
+
+Result<> Tls::attaching(const ProbedFile& file, const ProbePlan& plan)
+{
+  if (plan.findings != nullptr)
+    rustls_files_.insert(file.number);
+  return {};
+}
+
+void Tls::joined(const ProbedFile& file, const ProcessId& process)
+{
+  if (!rustls_files_.contains(file.number))
+    return;
+  const std::uint32_t one = 1;
+  if (bpf_map_update_elem(
+          bpf_map__fd(skeleton_->maps.tls_processes), &process.tgid, &one, BPF_NOEXIST) == 0)
+    ++skeleton_->bss->tls_process_count;
+}
+
+void Tls::left(const ProbedFile& file, const ProcessId& process)
+{
+  if (rustls_files_.contains(file.number) &&
+      bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.tls_processes), &process.tgid) == 0)
+    --skeleton_->bss->tls_process_count;
+}
+
 // A Go program's own TLS, or else a library's that is linked in: with cgo both are possible, but
 // nobody does that.
 PlanResult Tls::plan(Subject& subject)
@@ -191,6 +258,10 @@ PlanResult Tls::plan(Subject& subject)
   if (!subject.library())
     if (const auto go = subject.go(); go)
       return plan_go(**go);
+  if (!subject.library())
+    if (const auto rust = elf::RustBinary::read(subject.elf()); rust)
+      if (auto plan = plan_rustls(subject.elf(), *rust); plan || !plan.error().reason.empty())
+        return plan;
   return plan_openssl(subject);
 }
 

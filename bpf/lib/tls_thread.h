@@ -95,35 +95,3 @@ static __always_inline void under__describe(struct sonde_tls_under *to, struct s
 	bpf_probe_read_kernel(local, 16, &sk->__sk_common.skc_v6_rcv_saddr);
 	bpf_probe_read_kernel(remote, 16, &sk->__sk_common.skc_v6_daddr);
 }
-
-/* The running thread uses a socket. Within a call of the library it is that call's; outside it may
- * be that of the next one, where the library is fed from memory. */
-static __always_inline int tls__uses(struct sock *sk, int bytes, const int direction)
-{
-	struct sonde_tls_thread *thread = tls__thread(bpf_get_current_task_btf(), 0);
-	struct sonde_tls_under *under;
-	struct sonde_socket *socket;
-	int transport, inner;
-
-	if (!thread || !thread->in_library)
-		return 0;
-	transport = socket__transport(sk);
-	if (transport < 0)
-		return 0;
-	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	/* The tap has announced it before, in this very call if it is the first. */
-	if (!socket || !socket->id)
-		return 0;
-	under = &thread->under[direction];
-	if (under->id != socket->id) {
-		under__describe(under, sk, transport);
-		under->id = socket->id;
-		under->verdict = socket->verdict;
-	}
-	inner = thread->calls[1].stack != 0;
-	if (thread->calls[inner & 1].stack)
-		thread->calls[inner & 1].under = direction + 1;
-	else if (direction == SONDE_SOCKET_RECEIVED && bytes > 0)
-		thread->received = 1;
-	return 0;
-}

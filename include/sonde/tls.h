@@ -79,6 +79,14 @@ struct sonde_tls_call {
 
 #define SONDE_TLS_DEPTH 2 /* TLS within TLS: through a proxy */
 
+/* Plaintext that was encrypted and not yet sent. */
+struct sonde_tls_piece {
+	__u64 base;
+	__u64 length;
+};
+
+#define SONDE_TLS_PIECES 16
+
 /* Of each thread that called a library. */
 struct sonde_tls_thread {
 	struct sonde_tls_call calls[SONDE_TLS_DEPTH];
@@ -87,7 +95,10 @@ struct sonde_tls_thread {
 	__u64 base;
 	__u8 in_library; /* of C */
 	__u8 received; /* since bytes were last read from it */
-	__u8 padding[6];
+	__u8 pieces;   /* how many wait to be sent */
+	__u8 padding[5];
+	__u64 unkept;  /* bytes behind them, for which there was no room */
+	struct sonde_tls_piece piece[SONDE_TLS_PIECES];
 };
 
 /* Of each connection. */
@@ -100,5 +111,5 @@ struct sonde_tls_stream {
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_key) == 16, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_under) == 64, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_call) == 40, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 224, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 488, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_stream) == 88, "wire format");
