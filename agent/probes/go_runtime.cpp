@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/base/file.hpp"
 #include "agent/elf/elf_file.hpp"
 #include "agent/elf/go_binary.hpp"
 #include "agent/metrics/labels.hpp"
@@ -182,9 +183,10 @@ PlanResult GoRuntime::plan(Subject& subject)
   program->layout = *layout;
   const auto& build = (*go)->build();
   program->go_version = metrics::label_block({{"version", build.version_text}});
-  program->build = metrics::label_block({{"path", build.main.path},
-                                         {"version", build.main.version},
-                                         {"go_version", build.version_text}});
+  program->build =
+      metrics::label_block({{"path", build.main.path.empty() ? build.command : build.main.path},
+                            {"version", build.main.version},
+                            {"go_version", build.version_text}});
   return ProbePlan{.sites = {}, .findings = std::move(program)};
 }
 
@@ -285,7 +287,12 @@ Result<std::unique_ptr<Probe>> start(Host& host)
   if (host.executables == nullptr)
     return fail("executables are not known");
   auto probe = std::make_unique<GoRuntime>(host);
-  host.hooks.report(kName, "memory", true);
+  // That of root, in most cases.
+  const bool others = read_file("/proc/1/auxv", 4096).has_value();
+  host.hooks.report(kName,
+                    "memory",
+                    true,
+                    others ? "" : "only of processes of the same user: CAP_SYS_PTRACE is missing");
   return probe;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the fields lie that are read of Go's runtime. Its variables have no type descriptors, so
 // these offsets (64-bit) are a table by version, made from the DWARF of one program of each by
-// tests/go/runtime_layout.sh; what it says is checked against each binary's code (go_variables) and
+// tests/go/layout; what it says is checked against each binary's code (go_variables) and
 // against sums of the runtime's own in each process (go_memory).
 #pragma once
 

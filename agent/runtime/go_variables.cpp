@@ -5,6 +5,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -77,6 +78,8 @@ public:
   Result<std::uint64_t> find(std::string_view name, std::initializer_list<Use> uses);
 
 private:
+  Result<std::uint64_t> vote(std::string_view name, std::initializer_list<Use> uses);
+  std::optional<std::uint64_t> symbol(std::string_view name) const;
   const std::vector<std::uint64_t>& operands_of(std::string_view function);
   bool is_data(std::uint64_t address) const
   {
@@ -99,7 +102,29 @@ const std::vector<std::uint64_t>& Finder::operands_of(std::string_view function)
   return place->second;
 }
 
+std::optional<std::uint64_t> Finder::symbol(std::string_view name) const
+{
+  std::optional<std::uint64_t> address;
+  binary_.file().for_each_symbol([&](const elf::Symbol& symbol) {
+    if (symbol.name.starts_with("runtime.") && symbol.name.substr(8) == name)
+      address = symbol.address;
+    return !address;
+  });
+  return address;
+}
+
+// Symbols come second: programs that are built for a debugger have them, and too little inlined for
+// a vote; the others pay nothing for many symbols.
 Result<std::uint64_t> Finder::find(std::string_view name, std::initializer_list<Use> uses)
+{
+  auto voted = vote(name, uses);
+  if (!voted)
+    if (const auto address = symbol(name); address && is_data(*address))
+      return *address;
+  return voted;
+}
+
+Result<std::uint64_t> Finder::vote(std::string_view name, std::initializer_list<Use> uses)
 {
   std::map<std::uint64_t, std::size_t> votes;
   std::size_t voters = 0;
@@ -126,6 +151,96 @@ Result<std::uint64_t> Finder::find(std::string_view name, std::initializer_list<
   return address;
 }
 
+Result<std::uint64_t> find_controller(Finder& finder, const ControllerLayout& layout)
+{
+  return finder.find(
+      "gcController",
+      {{layout.heap_in_use, {"(*mheap).allocSpan", "(*mheap).freeSpanLocked", "(*mheap).grow"}},
+       {layout.heap_free, {"(*mheap).allocSpan", "(*mheap).freeSpanLocked", "(*mheap).grow"}},
+       {layout.heap_released, {"(*mheap).allocSpan", "(*mheap).grow", "(*mheap).sysAlloc"}},
+       {layout.mapped_ready, {"(*mheap).allocSpan", "(*pageAlloc).sysGrow"}},
+       {layout.memory_limit, {"(*mheap).allocSpan", "gcControllerCommit"}},
+       {layout.total_alloc, {"(*mcache).refill", "(*mcache).releaseAll", "(*mcache).allocLarge"}},
+       {layout.total_free, {"(*sweepLocked).sweep"}}});
+}
+
+Result<std::uint64_t> find_memstats(Finder& finder, const MemstatsLayout& layout)
+{
+  return finder.find("memstats",
+                     {{0,
+                       {"(*mcache).refill",
+                        "(*mcache).releaseAll",
+                        "(*mcache).allocLarge",
+                        "(*mheap).allocSpan",
+                        "(*mheap).freeSpanLocked"}},
+                      {layout.num_gc, {"gcMarkTermination"}},
+                      {layout.last_gc(), {"gcMarkTermination"}},
+                      {layout.pause_total(), {"gcMarkTermination"}},
+                      {layout.pauses(), {"gcMarkTermination"}},
+                      {layout.enabled, {"gcenable"}},
+                      {layout.other_sys(), {"persistentalloc1"}},
+                      {layout.stacks_sys, {"stackalloc"}}});
+}
+
+Result<std::uint64_t> find_scheduler(Finder& finder, const SchedulerLayout& layout)
+{
+  return finder.find(
+      "sched",
+      {{layout.threads_made, {"checkmcount", "mReserveID", "checkdead", "schedtrace"}},
+       {layout.threads_freed, {"checkmcount", "checkdead", "mexit"}},
+       {layout.system, {"newproc1", "oneNewExtraM"}},
+       {layout.free[0], {"gfget", "gfput"}},
+       {layout.latencies, {"casgstatus"}},
+       {0, {"newproc1"}}});
+}
+
+Result<std::uint64_t> find_heap(Finder& finder, const HeapLayout& layout)
+{
+  return finder.find("mheap_",
+                     {{0,
+                       {"mallocinit",
+                        "(*mcache).allocLarge",
+                        "(*mcentral).grow",
+                        "allocmcache.func1",
+                        "freeSomeWbufs.func1",
+                        "freeStackSpans",
+                        "gcSweep",
+                        "stackalloc",
+                        "stackfree",
+                        "stackpoolalloc"}},
+                      {layout.spans_in_use, {"(*p).destroy.func1"}}});
+}
+
+Result<std::uint64_t> find_goroutines(Finder& finder)
+{
+  return finder.find(
+      "allgs", {{0, {"allgadd", "forEachG"}}, {8, {"allgadd", "forEachG"}}, {16, {"allgadd"}}});
+}
+
+Result<std::uint64_t> find_processors(Finder& finder)
+{
+  return finder.find("allp",
+                     {{0,
+                       {"procresize",
+                        "retake",
+                        "stealWork",
+                        "preemptall",
+                        "gcStart",
+                        "stopTheWorldWithSema",
+                        "timeSleepUntil",
+                        "checkdead"}},
+                      {8,
+                       {"procresize",
+                        "retake",
+                        "stealWork",
+                        "preemptall",
+                        "gcStart",
+                        "stopTheWorldWithSema",
+                        "timeSleepUntil",
+                        "checkdead"}},
+                      {16, {"procresize"}}});
+}
+
 }  // namespace
 
 Result<GoVariables> find_go_variables(const elf::GoBinary& binary, const GoLayout& layout)
@@ -134,76 +249,12 @@ Result<GoVariables> find_go_variables(const elf::GoBinary& binary, const GoLayou
     return fail("not for this architecture");
   Finder finder(binary);
   GoVariables found;
-  const auto& controller = layout.controller;
-  found.controller = SONDE_TRY(finder.find(
-      "gcController",
-      {{controller.heap_in_use, {"(*mheap).allocSpan", "(*mheap).freeSpanLocked", "(*mheap).grow"}},
-       {controller.heap_free, {"(*mheap).allocSpan", "(*mheap).freeSpanLocked", "(*mheap).grow"}},
-       {controller.heap_released, {"(*mheap).allocSpan", "(*mheap).grow", "(*mheap).sysAlloc"}},
-       {controller.mapped_ready, {"(*mheap).allocSpan", "(*pageAlloc).sysGrow"}},
-       {controller.memory_limit, {"(*mheap).allocSpan", "gcControllerCommit"}},
-       {controller.total_alloc,
-        {"(*mcache).refill", "(*mcache).releaseAll", "(*mcache).allocLarge"}},
-       {controller.total_free, {"(*sweepLocked).sweep"}}}));
-  const auto& memstats = layout.memstats;
-  found.memstats = SONDE_TRY(finder.find("memstats",
-                                         {{0,
-                                           {"(*mcache).refill",
-                                            "(*mcache).releaseAll",
-                                            "(*mcache).allocLarge",
-                                            "(*mheap).allocSpan",
-                                            "(*mheap).freeSpanLocked"}},
-                                          {memstats.num_gc, {"gcMarkTermination"}},
-                                          {memstats.last_gc(), {"gcMarkTermination"}},
-                                          {memstats.pause_total(), {"gcMarkTermination"}},
-                                          {memstats.pauses(), {"gcMarkTermination"}},
-                                          {memstats.enabled, {"gcenable"}},
-                                          {memstats.other_sys(), {"persistentalloc1"}},
-                                          {memstats.stacks_sys, {"stackalloc"}}}));
-  const auto& scheduler = layout.scheduler;
-  found.scheduler = SONDE_TRY(finder.find(
-      "sched",
-      {{scheduler.threads_made, {"checkmcount", "mReserveID", "checkdead", "schedtrace"}},
-       {scheduler.threads_freed, {"checkmcount", "checkdead", "mexit"}},
-       {scheduler.system, {"newproc1", "oneNewExtraM"}},
-       {scheduler.free[0], {"gfget", "gfput"}},
-       {scheduler.latencies, {"casgstatus"}},
-       {0, {"newproc1"}}}));
-  found.heap = SONDE_TRY(finder.find("mheap_",
-                                     {{0,
-                                       {"mallocinit",
-                                        "(*mcache).allocLarge",
-                                        "(*mcentral).grow",
-                                        "allocmcache.func1",
-                                        "freeSomeWbufs.func1",
-                                        "freeStackSpans",
-                                        "gcSweep",
-                                        "stackalloc",
-                                        "stackfree",
-                                        "stackpoolalloc"}},
-                                      {layout.heap.spans_in_use, {"(*p).destroy.func1"}}}));
-  found.goroutines = SONDE_TRY(finder.find(
-      "allgs", {{0, {"allgadd", "forEachG"}}, {8, {"allgadd", "forEachG"}}, {16, {"allgadd"}}}));
-  found.processors = SONDE_TRY(finder.find("allp",
-                                           {{0,
-                                             {"procresize",
-                                              "retake",
-                                              "stealWork",
-                                              "preemptall",
-                                              "stopTheWorldWithSema",
-                                              "gcStart",
-                                              "timeSleepUntil",
-                                              "checkdead"}},
-                                            {8,
-                                             {"procresize",
-                                              "retake",
-                                              "stealWork",
-                                              "preemptall",
-                                              "stopTheWorldWithSema",
-                                              "gcStart",
-                                              "timeSleepUntil",
-                                              "checkdead"}},
-                                            {16, {"procresize"}}}));
+  found.controller = SONDE_TRY(find_controller(finder, layout.controller));
+  found.memstats = SONDE_TRY(find_memstats(finder, layout.memstats));
+  found.scheduler = SONDE_TRY(find_scheduler(finder, layout.scheduler));
+  found.heap = SONDE_TRY(find_heap(finder, layout.heap));
+  found.goroutines = SONDE_TRY(find_goroutines(finder));
+  found.processors = SONDE_TRY(find_processors(finder));
   return found;
 }
 

@@ -1,49 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any memory of a Go process: no crash, and no more is read than a scrape can bear.
+// Any memory of a Go process, which changes while it is read: no crash, and no more is asked for
+// than a scrape can bear.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
+#include "tests/support/fake_go_process.hpp"
+
 #include "agent/metrics/exposition.hpp"
 #include "agent/probes/go_metrics.hpp"
-#include "agent/runtime/go_memory.hpp"
 
 namespace {
 
 using namespace sonde;
 
-// Bytes in the order they are asked for, again from the beginning when they are used up; the words
-// that tell the program are right, or all would end at the first read.
-class AnyMemory : public runtime::Memory {
+// A word that is written somewhere before a read.
+struct Change {
+  std::uint8_t before;  // which read; from bit 4 on: how many bytes
+  std::uint8_t variable;
+  std::uint16_t offset;  // in bytes, from its begin
+  std::uint64_t value;
+};
+
+class Process : public testing::FakeGoProcess {
 public:
-  AnyMemory(const runtime::GoProgram& program, const std::uint8_t* data, std::size_t size)
-      : program_(program), data_(data), size_(size)
+  Process(const std::uint8_t* data, std::size_t size)
+      : FakeGoProcess(19U + data[0] % 10U), data_(data + 1), size_(size - 1)
   {
+    before_read = [this](int number) { change(number); };
   }
 
   std::optional<runtime::ReadFailure> read(std::span<const runtime::Piece> pieces) override
   {
-    for (const auto& piece : pieces) {
+    for (const auto& piece : pieces)
       asked_ += piece.into.size();
-      if (piece.address == program_.code_words) {
-        std::memcpy(piece.into.data(), &program_.code, sizeof program_.code);
-        continue;
-      }
-      for (auto& byte : piece.into)
-        byte = static_cast<std::byte>(size_ == 0 ? 0 : data_[at_++ % size_]);
-    }
-    if (asked_ > (16U << 20U))
+    if (asked_ > (32U << 20U))
       std::abort();
-    return {};
+    return FakeGoProcess::read(pieces);
   }
-  bool swapped(std::uint64_t, std::uint64_t) override { return false; }
 
 private:
-  const runtime::GoProgram& program_;
+  void change(int number)
+  {
+    const auto& variables = program.variables;
+    const std::uint64_t begins[] = {variables.controller,
+                                    variables.memstats,
+                                    variables.memstats + program.layout->memstats.stacks_sys,
+                                    variables.scheduler,
+                                    variables.heap + program.layout->heap.spans_in_use,
+                                    variables.goroutines,
+                                    variables.processors,
+                                    program.code_words};
+    constexpr std::size_t kBytes = 12;
+    for (std::size_t at = 0; at + kBytes <= size_; at += kBytes) {
+      Change change{};
+      change.before = data_[at];
+      change.variable = data_[at + 1];
+      std::memcpy(&change.offset, data_ + at + 2, sizeof change.offset);
+      std::memcpy(&change.value, data_ + at + 4, sizeof change.value);
+      if ((change.before & 15U) != number)
+        continue;
+      if (change.variable >= std::size(begins))
+        put(processor(change.variable & 1U) + change.offset % 0x2000U, change.value);
+      else if (change.before < 128)
+        set(begins[change.variable] + change.offset % 8192U, change.value);
+      else
+        set(begins[change.variable] + change.offset % 8192U,
+            static_cast<std::uint32_t>(change.value));
+    }
+  }
+
   const std::uint8_t* data_;
   std::size_t size_;
-  std::size_t at_ = 0;
   std::size_t asked_ = 0;
 };
 
@@ -53,17 +82,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 {
   if (size == 0)
     return 0;
-  runtime::GoProgram program;
-  program.layout = runtime::layout_of({1, 19U + data[0] % 9U, 0});
-  program.variables = {0x10'0000, 0x11'0000, 0x12'0000, 0x13'0000, 0x15'0000, 0x15'0020};
-  program.code_words = 0x16'0000;
-  program.code = {0x40'1000, 0x50'0000};
-  AnyMemory memory(program, data + 1, size - 1);
-  const auto sample = runtime::GoReader().read(program, 0, memory);
+  const auto sample = Process(data, size).sample();
   if (!sample)
     return 0;
-  const go_runtime::Reading reading{"pid=\"1\"", "", "", *sample};
+  const go_runtime::Reading reading{R"(service="s",pid="1")", "", "", *sample};
   metrics::Exposition out;
   go_runtime::expose(out, {&reading, 1}, true);
-  return out.body().empty() ? 1 : 0;
+  if (out.body().find(R"(go_goroutines{service="s",pid="1"} )") == std::string::npos)
+    std::abort();
+  return 0;
 }

@@ -10,7 +10,18 @@
 
 #include "tests/support/go_target.hpp"
 
+#include "agent/base/clock.hpp"
+
 using namespace sonde::testing;
+
+namespace {
+
+std::uint64_t thread_cpu_ns()
+{
+  return sonde::read_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+}  // namespace
 
 int main(int count, char** arguments)
 {
@@ -38,7 +49,11 @@ int main(int count, char** arguments)
                                 "work"}) {
       target.ask(command);
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      const auto result = compare(target, *watch);
+      auto result = compare(target, *watch);
+      for (int again = 0; result && result->collected && again < 20; ++again) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        result = compare(target, *watch);
+      }
       if (!result) {
         fmt::print("  after {}: {}\n", command, result.error().message());
         failed = true;
@@ -49,16 +64,17 @@ int main(int count, char** arguments)
       for (const auto& difference : result->differences)
         fmt::print("    after {}: {}\n", command, difference);
     }
-    const auto begin = std::chrono::steady_clock::now();
     constexpr int kRounds = 1000;
+    const auto begin = thread_cpu_ns();
     for (int round = 0; round < kRounds; ++round)
       (void)watch->sample();
-    const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - begin;
-    fmt::print("  {}: {} of {} values between a read before and one after, {:.0f} us a read\n",
-               arguments[i],
-               compared - wrong,
-               compared,
-               took.count() / kRounds);
+    const auto took_us = static_cast<double>(thread_cpu_ns() - begin) / 1e3 / kRounds;
+    fmt::print(
+        "  {}: {} of {} values between a read before and one after, {:.0f} us of CPU a read\n",
+        arguments[i],
+        compared - wrong,
+        compared,
+        took_us);
   }
   return failed ? 1 : 0;
 }

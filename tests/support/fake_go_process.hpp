@@ -2,11 +2,13 @@
 // The memory of a Go process that does not exist: zero but for what a test writes.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <optional>
-#include <vector>
+#include <span>
 
 #include "agent/runtime/go_memory.hpp"
 #include "agent/runtime/memory.hpp"
@@ -50,11 +52,9 @@ public:
   template <typename T>
   void put(std::uint64_t address, T value)
   {
-    for (std::size_t i = 0; i < sizeof value; ++i) {
-      std::uint8_t byte;
-      std::memcpy(&byte, reinterpret_cast<const char*>(&value) + i, 1);
-      bytes[address + i] = byte;
-    }
+    const auto from = std::as_bytes(std::span(&value, 1));
+    for (std::size_t i = 0; i < from.size(); ++i)
+      pages_[(address + i) / kPage][(address + i) % kPage] = from[i];
   }
   // At an address of the file.
   template <typename T>
@@ -102,10 +102,7 @@ public:
     if (failure)
       return failure;
     for (const auto& piece : pieces)
-      for (std::size_t i = 0; i < piece.into.size(); ++i) {
-        const auto found = bytes.find(piece.address + i);
-        piece.into[i] = std::byte{found == bytes.end() ? std::uint8_t{0} : found->second};
-      }
+      copy(piece.address, piece.into);
     return {};
   }
   bool swapped(std::uint64_t begin, std::uint64_t end) override
@@ -119,11 +116,28 @@ public:
   }
 
   runtime::GoProgram program;
-  std::map<std::uint64_t, std::uint8_t> bytes;
   std::optional<runtime::ReadFailure> failure;
   std::optional<std::uint64_t> in_swap;
   std::function<void(int)> before_read;
   int reads = 0;
+
+private:
+  static constexpr std::uint64_t kPage = 4096;
+
+  void copy(std::uint64_t address, std::span<std::byte> into) const
+  {
+    for (std::size_t i = 0; i < into.size();) {
+      const auto at = (address + i) % kPage;
+      const auto part = std::min<std::size_t>(kPage - at, into.size() - i);
+      if (const auto page = pages_.find((address + i) / kPage); page != pages_.end())
+        std::memcpy(&into[i], &page->second[at], part);
+      else
+        std::memset(&into[i], 0, part);
+      i += part;
+    }
+  }
+
+  std::map<std::uint64_t, std::array<std::byte, kPage>> pages_;
 };
 
 }  // namespace sonde::testing

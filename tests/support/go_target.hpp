@@ -67,6 +67,8 @@ private:
 struct GoComparison {
   std::size_t compared = 0;
   std::vector<std::string> differences;
+  // A collection fell between the two reads: what it moves was elsewhere in between.
+  bool collected = false;
 };
 Result<GoComparison> compare(const GoTarget& target, GoWatch& watch);
 

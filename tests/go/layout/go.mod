@@ -1,0 +1,3 @@
+module example.test/layout
+
+go 1.18
