@@ -48,8 +48,10 @@ void Scraper::collect_probes(metrics::Exposition& out, SelfState& self)
   }
   self.services_folded = services->counts().folded;
   self.shared_map_bytes = node_.maps()->bytes();
-  if (const auto* executables = node_.executables(); executables != nullptr)
+  if (const auto* executables = node_.executables(); executables != nullptr) {
     self.uprobes = executables->counts();
+    self.uninstrumented = executables->uninstrumented();
+  }
 }
 
 void Scraper::reloaded(bool successfully)

@@ -37,6 +37,7 @@ enum Index : std::size_t {
   kUprobedFiles,
   kUprobes,
   kUprobesDetached,
+  kUninstrumented,
   kSeries,
   kFolded,
   kReloadSuccessful,
@@ -87,6 +88,12 @@ constexpr metrics::Desc kMetrics[] = {
      "Files from which the probe family's uprobes were taken off: over_budget (hit more often than "
      "uprobes.max-hits, for a while) or exited (nobody runs the file any more).",
      "probe reason"},
+    {"sonde_uninstrumented_processes",
+     Type::kGauge,
+     "Processes in which a family of uprobes should have probes and has none; `sonde explain` "
+     "tells "
+     "more.",
+     "reason"},
     {"sonde_series", Type::kGauge, "Lines of each family in this scrape.", "family"},
     {"sonde_series_folded_total",
      Type::kCounter,
@@ -215,8 +222,9 @@ void write_programs(metrics::Exposition& out, const Hooks& hooks, std::uint64_t 
   gauge(out, kBpfMapBytes, static_cast<double>(bytes));
 }
 
-void write_uprobes(metrics::Exposition& out, const std::vector<Executables::Count>& counts)
+void write_uprobes(metrics::Exposition& out, const SelfState& state)
 {
+  const auto& counts = state.uprobes;
   out.begin(kMetrics[kUprobedFiles]);
   for (const auto& count : counts)
     out.sample({label_block({{"probe", count.family}})}, count.files);
@@ -229,6 +237,9 @@ void write_uprobes(metrics::Exposition& out, const std::vector<Executables::Coun
                count.over_budget);
     out.sample({label_block({{"probe", count.family}, {"reason", "exited"}})}, count.exited);
   }
+  out.begin(kMetrics[kUninstrumented]);
+  for (const auto& [reason, processes] : state.uninstrumented)
+    out.sample({label_block({{"reason", reason}})}, processes);
 }
 
 void write_probes(metrics::Exposition& out, const Hooks& hooks, const SelfState& state)
@@ -244,7 +255,7 @@ void write_probes(metrics::Exposition& out, const Hooks& hooks, const SelfState&
     for (const auto& loss : source.losses)
       out.sample({label_block({{"source", source.name}, {"reason", loss.reason}})}, loss.count);
   write_programs(out, hooks, state.shared_map_bytes);
-  write_uprobes(out, state.uprobes);
+  write_uprobes(out, state);
 }
 
 void write_series(metrics::Exposition& out, const SelfState& state)

@@ -30,6 +30,7 @@ struct SelfState {
   std::vector<Source> sources;
   std::uint64_t shared_map_bytes = 0;
   std::vector<Executables::Count> uprobes;
+  std::map<std::string, std::uint64_t> uninstrumented;  // processes, by reason
   bool last_reload_successful = true;
   double last_reload_seconds = 0;               // wall time of the last successful one
   std::uint64_t services_folded = 0;            // services that found no slot

@@ -9,6 +9,7 @@
 #include <expected>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -173,6 +174,8 @@ public:
   };
   // Any thread.
   virtual std::vector<Count> counts() const = 0;
+  // Processes that a family would have probes in and has none, by reason; a second old. Any thread.
+  virtual std::map<std::string, std::uint64_t> uninstrumented() const = 0;
 
 protected:
   Executables() = default;

@@ -52,6 +52,7 @@ public:
   void resync() override;
   std::vector<Explained> explain(std::uint32_t tgid) const override;
   std::vector<Count> counts() const override;
+  std::map<std::string, std::uint64_t> uninstrumented() const override;
 
 private:
   static constexpr std::string_view kHook = "uprobe";
@@ -135,6 +136,7 @@ private:
   void arm_sweep(std::uint64_t delay_ns);
   void sweep();
   void tick();
+  void count_uninstrumented();
   void watch_budget(std::uint64_t now_ns);
   std::uint64_t hits_of(const File& file) const;
   Members asked_about(bool library, std::string_view path) const;
@@ -170,6 +172,7 @@ private:
 
   mutable std::mutex counts_mutex_;
   std::vector<Count> counts_;
+  std::map<std::string, std::uint64_t> uninstrumented_;
 
   // Shared with what was posted to the loop: gone when this is.
   std::shared_ptr<LiveExecutables*> self_;

@@ -11,8 +11,8 @@ namespace sonde {
 namespace {
 
 // A loader maps libraries within milliseconds; what a program loads itself comes later.
-constexpr std::array<std::uint64_t, 4> kLooks = {
-    20'000'000, 200'000'000, 1'000'000'000, 5'000'000'000};
+constexpr std::array<std::uint64_t, 5> kLooks = {
+    3'000'000, 30'000'000, 300'000'000, 2'000'000'000, 10'000'000'000};
 
 }  // namespace
 

@@ -54,6 +54,7 @@ void LiveExecutables::tick()
 {
   const auto now = monotonic_ns();
   watch_budget(now);
+  count_uninstrumented();
   for (auto& [key, file] : files_) {
     for (auto& use : file.uses)
       if (use.state == State::kResting && now >= use.rests_until_ns)
@@ -72,6 +73,29 @@ void LiveExecutables::tick()
       all.push_back({tgid, running.start_ticks});
     look_into(std::move(all));
   }
+}
+
+void LiveExecutables::count_uninstrumented()
+{
+  std::map<std::string, std::unordered_set<std::uint32_t>> processes;
+  for (const auto& [key, file] : files_)
+    for (const auto& use : file.uses)
+      if ((use.state == State::kRefused || use.state == State::kResting) &&
+          !use.refusal.reason.empty())
+        for (const auto& [tgid, start] : file.processes)
+          processes[use.refusal.reason].insert(tgid);
+  const std::scoped_lock lock(counts_mutex_);
+  // A reason stays once it was there.
+  for (auto& [reason, count] : uninstrumented_)
+    count = 0;
+  for (const auto& [reason, tgids] : processes)
+    uninstrumented_[reason] = tgids.size();
+}
+
+std::map<std::string, std::uint64_t> LiveExecutables::uninstrumented() const
+{
+  const std::scoped_lock lock(counts_mutex_);
+  return uninstrumented_;
 }
 
 std::uint64_t LiveExecutables::hits_of(const File& file) const

@@ -185,6 +185,7 @@ TEST_P(Uprobes, LeaveAFileAloneThatIsExcludedAndSayWhyOneIsRefused)
   Victim refused(stripped);
   ASSERT_TRUE(eventually([&] { return explain(refused.tgid()).size() == 1; }));
   EXPECT_EQ(explain(refused.tgid())[0].reason, "no_symbols");
+  EXPECT_TRUE(eventually([&] { return node_.executables().uninstrumented()["no_symbols"] == 1; }));
   EXPECT_TRUE(explain(excluded.tgid()).empty());
   EXPECT_TRUE(counter().files().empty());
 }
