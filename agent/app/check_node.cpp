@@ -15,6 +15,7 @@ namespace {
 
 constexpr KernelVersion kOldest{5, 10};
 constexpr KernelVersion kCapBpf{5, 8};
+constexpr KernelVersion kUprobeMulti{6, 6};
 constexpr KernelVersion kMemoryCgroups{5,
                                        11};  // BPF memory is charged to them, not to RLIMIT_MEMLOCK
 
@@ -106,6 +107,21 @@ Finding check_capability(const Capability& capability, std::uint64_t held, Kerne
   finding.remedy = kernel < kCapBpf && capability.bit >= kPerfmon
                        ? "grant SYS_ADMIN, this kernel knows no finer one"
                        : std::string(kGrant);
+  return finding;
+}
+
+Finding check_sys_admin(std::uint64_t held, KernelVersion kernel)
+{
+  Finding finding{"capability SYS_ADMIN", Verdict::kPass, {}};
+  if (kernel >= kUprobeMulti) {
+    finding.what = holds(held, kSysAdmin) ? "held: more than Sonde needs" : "not held, not needed";
+  } else if (holds(held, kSysAdmin)) {
+    finding.what = "held: uprobes need it before Linux 6.6";
+  } else {
+    finding.verdict = Verdict::kWarn;
+    finding.what = "missing: no uprobes before Linux 6.6 without it: nothing of Go, Rust and TLS";
+    finding.remedy = kGrant;
+  }
   return finding;
 }
 
@@ -277,11 +293,7 @@ std::vector<Finding> check_privileges(const Node& node)
   const auto kernel = parse_kernel_version(node.release).value_or(KernelVersion{});
   for (const auto& capability : kCapabilities)
     findings.push_back(check_capability(capability, *held, kernel));
-  findings.push_back({"capability SYS_ADMIN",
-                      Verdict::kPass,
-                      holds(*held, kSysAdmin)
-                          ? "held: more than Sonde needs"
-                          : "not held: only uprobes before Linux 6.6 need it, and none are used"});
+  findings.push_back(check_sys_admin(*held, kernel));
   findings.push_back(check_user_namespace(node));
   return findings;
 }

@@ -3,10 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <fmt/format.h>
 #include <string_view>
-#include <sys/utsname.h>
 
 #include <bpf/bpf.h>
 
@@ -19,8 +17,6 @@ namespace sonde::bpf {
 namespace {
 
 constexpr std::string_view kSection = "uprobe.multi";
-// BPF_TRACE_UPROBE_MULTI of <linux/bpf.h>, which Debian 12 has as of 6.1.
-constexpr auto kTraceUprobeMulti = static_cast<bpf_attach_type>(48);
 
 // A link on what is no file: a kernel that has such links says EBADF, others EINVAL.
 bool has_multi()
@@ -55,22 +51,6 @@ Result<UprobeKind> choose_uprobes(bool prefer_perf)
   if (!Features::has_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_get_attach_cookie))
     return fail("uprobes carry no cookies before Linux 5.15");
   return UprobeKind::kPerf;
-}
-
-bool return_probes_are_safe()
-{
-  static const bool safe = [] {
-    if (!Features::kernel().has_function("__x64_sys_uretprobe"))
-      return true;
-    // Its name is all that shows the fix: the function may be inlined, the release number is the
-    // last resort.
-    utsname name{};
-    unsigned major = 0;
-    unsigned minor = 0;
-    return ::uname(&name) == 0 && std::sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-           (major > 6 || minor >= 14);
-  }();
-  return safe;
 }
 
 Result<> prepare_uprobes(bpf_object* object, UprobeKind kind)

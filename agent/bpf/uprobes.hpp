@@ -17,6 +17,9 @@
 
 namespace sonde::bpf {
 
+// BPF_TRACE_UPROBE_MULTI of <linux/bpf.h>, which Debian 12 has as of 6.1.
+inline constexpr auto kTraceUprobeMulti = static_cast<bpf_attach_type>(48);
+
 enum class UprobeKind : std::uint8_t { kMulti, kPerf };
 
 // The best kind this kernel has; `prefer_perf` passes uprobe_multi by. Fails where neither can tell
@@ -27,7 +30,8 @@ Result<UprobeKind> choose_uprobes(bool prefer_perf = false);
 Result<> prepare_uprobes(bpf_object* object, UprobeKind kind);
 
 // False where a return probe ends a process whose seccomp filter knows nothing of the system call
-// that its trampoline makes: from 6.11 on, until cf6cb56ef244 (6.14, and stable trees).
+// that the kernel's trampoline makes: from ff474a78cef5 (6.11) until cf6cb56ef244 (6.14, and stable
+// trees). Tried once, by a child with such a filter. Any thread.
 bool return_probes_are_safe();
 
 struct UprobePlace {

@@ -51,7 +51,7 @@ std::string hexadecimal(std::span<const std::byte> bytes)
 std::span<const std::byte>
 find_note(std::span<const std::byte> notes, std::string_view owner, std::uint32_t type)
 {
-  constexpr auto aligned = [](std::uint64_t size) { return (size + 3) & ~std::uint64_t{3}; };
+  const auto aligned = [](std::uint64_t size) { return (size + 3) & ~std::uint64_t{3}; };
   while (notes.size() >= sizeof(Elf64_Nhdr)) {
     const auto header = load<Elf64_Nhdr>(notes);
     const std::uint64_t name_at = sizeof header;
@@ -106,8 +106,10 @@ Result<ElfFile> ElfFile::read(std::unique_ptr<FileContents> contents)
   if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
     return fail("neither an executable nor a shared library");
   file.position_independent_ = header.e_type == ET_DYN;
-  if (header.e_machine == EM_X86_64 || header.e_machine == EM_AARCH64)
-    file.machine_ = Machine{header.e_machine};
+  if (header.e_machine == EM_X86_64)
+    file.machine_ = Machine::kX86_64;
+  else if (header.e_machine == EM_AARCH64)
+    file.machine_ = Machine::kAarch64;
   file.read_segments(header.e_phoff, header.e_phentsize, header.e_phnum);
   file.read_sections(header.e_shoff, header.e_shentsize, header.e_shnum, header.e_shstrndx);
   if (file.segments_.empty())
@@ -251,6 +253,7 @@ std::optional<std::string_view> ElfFile::string_at(std::uint64_t address, std::s
 std::string ElfFile::build_id() const
 {
   std::vector<std::span<const std::byte>> all;
+  all.reserve(notes_.size());
   for (const auto& segment : notes_)
     all.push_back(bytes(segment.offset, std::min(segment.file_size, kMaxNoteBytes)));
   for (const auto& section : sections_)
@@ -276,6 +279,8 @@ void ElfFile::for_each_symbol(const std::function<bool(const Symbol&)>& callback
     const auto table = bytes(section.offset, section.size);
     const auto& names = sections_[section.link];
     const auto strings = bytes(names.offset, names.size);
+    // Names may overlap, but not so much that looking for their ends takes for ever.
+    std::uint64_t budget = (std::uint64_t{64} << 20) + (8 * names.size);
     for (std::size_t at = 0; at + sizeof(Elf64_Sym) <= table.size(); at += sizeof(Elf64_Sym)) {
       const auto symbol = load<Elf64_Sym>(table, at);
       const unsigned type = ELF64_ST_TYPE(symbol.st_info);
@@ -283,8 +288,15 @@ void ElfFile::for_each_symbol(const std::function<bool(const Symbol&)>& callback
           type == STT_SECTION || type == STT_TLS)
         continue;
       const auto name = text_at(strings, symbol.st_name, kMaxSymbolName);
+      const std::uint64_t length = name.empty() ? kMaxSymbolName : name.size();
+      if (length > budget)
+        return;
+      budget -= length;
       const bool function = type == STT_FUNC || type == STT_GNU_IFUNC;
-      if (!name.empty() && !callback({name, symbol.st_value, symbol.st_size, function}))
+      if (!name.empty() && !callback({.name = name,
+                                      .address = symbol.st_value,
+                                      .size = symbol.st_size,
+                                      .function = function}))
         return;
     }
   }

@@ -26,7 +26,11 @@ namespace sonde::elf {
 class FileContents;
 class Relocations;
 
-enum class Machine : std::uint16_t { kOther = 0, kX86_64 = 62, kAarch64 = 183 };
+enum class Machine : std::uint8_t {
+  kOther,
+  kX86_64,  // NOLINT(readability-identifier-naming): the architecture's name
+  kAarch64,
+};
 
 // A PT_LOAD. Addresses are the file's own everywhere here: what a process adds to them is its load
 // bias.

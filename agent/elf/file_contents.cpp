@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::uint64_t kBlockBytes = 64 << 10;
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{16} << 30;
+// Of one file at a time; the largest programs seen (100 MB) need 45 MB of theirs. Any user of the
+// node may have an executable of any size.
+constexpr std::uint64_t kMaxResidentBlocks = (std::uint64_t{128} << 20) / kBlockBytes;
 
 }  // namespace
 
@@ -46,7 +49,8 @@ Result<FileContents> FileContents::open(UniqueFd file)
 
 FileContents::FileContents(FileContents&& other) noexcept
     : file_(std::move(other.file_)), memory_(std::exchange(other.memory_, nullptr)),
-      size_(std::exchange(other.size_, 0)), loaded_(std::move(other.loaded_))
+      size_(std::exchange(other.size_, 0)), loaded_(std::move(other.loaded_)),
+      resident_blocks_(other.resident_blocks_)
 {
 }
 
@@ -56,6 +60,7 @@ FileContents& FileContents::operator=(FileContents&& other) noexcept
   std::swap(memory_, other.memory_);
   std::swap(size_, other.size_);
   std::swap(loaded_, other.loaded_);
+  std::swap(resident_blocks_, other.resident_blocks_);
   return *this;
 }
 
@@ -76,8 +81,7 @@ std::span<const std::byte> FileContents::bytes(std::uint64_t offset, std::uint64
 
 std::uint64_t FileContents::resident() const
 {
-  const auto blocks = static_cast<std::uint64_t>(std::ranges::count(loaded_, true));
-  return loaded_.empty() ? size_ : std::min(size_, blocks * kBlockBytes);
+  return loaded_.empty() ? size_ : std::min(size_, resident_blocks_ * kBlockBytes);
 }
 
 bool FileContents::load(std::uint64_t first_block, std::uint64_t end_block)
@@ -88,6 +92,8 @@ bool FileContents::load(std::uint64_t first_block, std::uint64_t end_block)
     std::uint64_t end = block + 1;
     while (end < end_block && !loaded_[end])
       ++end;
+    if (end - block > kMaxResidentBlocks - resident_blocks_)
+      return false;
     std::uint64_t at = block * kBlockBytes;
     const std::uint64_t stop = std::min(size_, end * kBlockBytes);
     while (at < stop) {
@@ -101,6 +107,7 @@ bool FileContents::load(std::uint64_t first_block, std::uint64_t end_block)
     std::fill(loaded_.begin() + static_cast<std::ptrdiff_t>(block),
               loaded_.begin() + static_cast<std::ptrdiff_t>(end),
               true);
+    resident_blocks_ += end - block;
     block = end - 1;
   }
   return true;

@@ -33,7 +33,7 @@ public:
 
   std::uint64_t size() const { return size_; }
   // All of [offset, offset + size), valid as long as this object, or nothing: beyond the end,
-  // unreadable.
+  // unreadable, more than 128 MiB of the file in all.
   std::span<const std::byte> bytes(std::uint64_t offset, std::uint64_t size);
   // How much of the file was read, in bytes.
   std::uint64_t resident() const;
@@ -46,6 +46,7 @@ private:
   std::byte* memory_ = nullptr;
   std::uint64_t size_ = 0;
   std::vector<bool> loaded_;  // by block; empty when all is in memory
+  std::uint64_t resident_blocks_ = 0;
 };
 
 }  // namespace sonde::elf

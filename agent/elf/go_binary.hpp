@@ -97,7 +97,7 @@ public:
   const GoBuild& build() const;
   const GoVersion& version() const { return build().version; }
 
-  // Of several with that name (an assembly function and its wrapper) the one that is not generated.
+  // Of several with that name the largest: the others are wrappers between calling conventions.
   std::optional<AddressRange> function(std::string_view name) const;
   std::size_t function_count() const;
   // In the order of addresses, until the callback answers false.

@@ -156,11 +156,14 @@ std::optional<GoVersion> parse_go_version(std::string_view text)
       position = good ? next : position;
       return good;
     };
-    if (!number(version.major))
+    const auto dot = [&] {
+      const bool there = position != end && *position == '.';
+      position += there ? 1 : 0;
+      return there;
+    };
+    if (!number(version.major) || !dot() || !number(version.minor))
       continue;
-    if (position == end || *position++ != '.' || !number(version.minor))
-      continue;
-    if (position != end && *position == '.' && ++position != end)
+    if (dot())
       (void)number(version.patch);
     return version;
   }

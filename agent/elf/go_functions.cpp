@@ -11,7 +11,7 @@ namespace sonde::elf {
 namespace {
 
 constexpr std::size_t kMaxName = 16 << 10;
-constexpr std::size_t kMaxFunctions = 16 << 20;
+constexpr std::size_t kMaxFunctions = 4 << 20;
 
 template <typename T>
 T load(std::span<const std::byte> bytes, std::size_t at)
@@ -50,7 +50,7 @@ AddressRange GoFunctions::range(std::size_t index) const
   // The entry after the last one is the end of the text.
   const auto begin = load<std::uint32_t>(table_, index * 8);
   const auto end = load<std::uint32_t>(table_, (index + 1) * 8);
-  return {text_.begin + begin, text_.begin + std::max(begin, end)};
+  return {.begin = text_.begin + begin, .end = text_.begin + std::max(begin, end)};
 }
 
 std::string_view GoFunctions::name(std::size_t index) const
@@ -70,12 +70,14 @@ std::string_view GoFunctions::name(std::size_t index) const
 
 std::optional<AddressRange> GoFunctions::find(std::string_view wanted) const
 {
+  std::optional<AddressRange> found;
   const std::size_t mask = slots_.size() - 1;
   for (std::size_t slot = std::hash<std::string_view>{}(wanted)&mask; slots_[slot] != 0;
        slot = (slot + 1) & mask)
     if (const std::size_t index = slots_[slot] - 1; name(index) == wanted)
-      return range(index);
-  return {};
+      if (const auto candidate = range(index); !found || candidate.size() > found->size())
+        found = candidate;
+  return found;
 }
 
 std::optional<std::string_view> GoFunctions::at(std::uint64_t address) const

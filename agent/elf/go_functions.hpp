@@ -18,7 +18,7 @@ public:
   // The spans in `module` outlive the object.
   explicit GoFunctions(const GoModuleData& module);
 
-  std::optional<AddressRange> find(std::string_view name) const;
+  std::optional<AddressRange> find(std::string_view wanted) const;
   std::optional<std::string_view> at(std::uint64_t address) const;
   void for_each(const std::function<bool(std::string_view, AddressRange)>& callback) const;
 

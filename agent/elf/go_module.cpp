@@ -15,7 +15,7 @@ constexpr std::uint32_t kMagic118 = 0xfffffff0;
 constexpr std::uint32_t kMagic120 = 0xfffffff1;
 constexpr std::size_t kEntryBytes = 8;
 constexpr std::uint64_t kMaxTypesBytes = 512 << 20;
-constexpr std::size_t kMaxCandidates = 64;
+constexpr std::size_t kMaxCandidates = 8;
 
 // pcHeader: where the tables begin, less its own address.
 struct Header {
@@ -80,7 +80,7 @@ std::vector<std::uint64_t> pclntab_candidates(const ElfFile& file)
 
 // Words of moduledata; 21 to 24 are text and etext in pairs with minpc and maxpc before them.
 constexpr std::size_t kWords = 48;
-enum Word : std::size_t {
+enum Word : std::uint8_t {
   kHeader = 0,
   kNames = 1,
   kUnits = 4,
@@ -110,7 +110,7 @@ bool is_module_data(const ElfFile& file,
 {
   if (file.bytes_at(address, kWords * 8).empty())
     return false;
-  const Words word{file, address};
+  const Words word{.file = file, .address = address};
   return word[kHeader] == pclntab && word[kNames] == pclntab + header.names &&
          word[kUnits] == pclntab + header.units &&
          word[kFileNames] == pclntab + header.file_names &&
@@ -139,7 +139,7 @@ std::vector<AddressRange> types_candidates(const ElfFile& file, const Words& wor
   const auto consider = [&](std::uint64_t begin, std::uint64_t end) {
     if (begin != 0 && begin < end && end - begin < kMaxTypesBytes && file.offset_of(begin) &&
         file.offset_of(end - 1))
-      found.push_back({begin, end});
+      found.push_back({.begin = begin, .end = end});
   };
   for (const std::size_t index : {15U, 13U, 14U, 16U, 17U, 18U, 19U, 12U}) {
     const std::size_t at = kText + index;
@@ -169,10 +169,10 @@ Result<GoModuleData> GoModuleData::find(const ElfFile& file)
     return fail("no pclntab of Go 1.18 or later");
   for (const auto pclntab : candidates) {
     const auto header = header_at(file, pclntab);
-    const auto address = find_module_data(file, pclntab, *header);
+    const auto address = header ? find_module_data(file, pclntab, *header) : std::nullopt;
     if (!address)
       continue;
-    const Words word{file, *address};
+    const Words word{.file = file, .address = *address};
     GoModuleData module;
     module.address = *address;
     module.pclntab = pclntab;
@@ -183,10 +183,10 @@ Result<GoModuleData> GoModuleData::find(const ElfFile& file)
         module.functions.size() < 2 * kEntryBytes)
       return fail("the tables of functions point out of the file");
     module.function_count = (module.functions.size() / kEntryBytes) - 1;
-    module.text = {word[kText], word[kEndText]};
+    module.text = {.begin = word[kText], .end = word[kEndText]};
     for (std::size_t pair = 0; pair < 4; ++pair) {
-      const AddressRange range{word[kNoPointerData + (2 * pair)],
-                               word[kNoPointerData + (2 * pair) + 1]};
+      const std::size_t at = kNoPointerData + (2 * pair);
+      const AddressRange range{.begin = word[at], .end = word[at + 1]};
       if (range.begin < range.end && file.in_memory(range.begin) && file.in_memory(range.end - 1))
         module.data.push_back(range);
     }

@@ -24,7 +24,7 @@ public:
 
   AddressRange range() const { return range_; }
   std::size_t count() const { return index_.size(); }
-  Result<GoType> find(std::string_view name) const;
+  Result<GoType> find(std::string_view wanted) const;
   std::vector<GoField> fields(std::uint64_t type) const;
   std::string text(std::uint64_t type) const;
   void for_each_struct(

@@ -282,6 +282,12 @@ TEST_P(Uprobes, OfAHundredProcessesAreOnInTime)
   EXPECT_EQ(counter().hits(), 1000U);
 }
 
+// On a kernel where they are not, programs with a filter of their system calls would be killed.
+TEST(ReturnProbes, AreSafeOnTheKernelsThatSondeIsTestedOn)
+{
+  EXPECT_TRUE(bpf::return_probes_are_safe());
+}
+
 // The byte that a process has where the file has it at this offset.
 int byte_at(std::uint32_t tgid, const std::string& path, std::uint64_t offset)
 {

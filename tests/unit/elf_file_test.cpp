@@ -11,6 +11,7 @@
 #include "tests/support/elf_image.hpp"
 
 #include "agent/elf/elf_file.hpp"
+#include "agent/elf/go_binary.hpp"
 
 namespace sonde::elf {
 namespace {
@@ -132,6 +133,22 @@ TEST(ElfFile, OnlyWhatIsAskedForIsRead)
   ASSERT_TRUE(file) << file.error().message();
   EXPECT_EQ(file->bytes(3ULL << 30, 100'000).size(), 100'000);
   EXPECT_LE(file->resident(), 4ULL * 65536);
+}
+
+TEST(ElfFile, NoFileTakesAllMemory)
+{
+  auto image = test::elf_image({{0x401000, Bytes(4096, std::byte{1}), PF_R | PF_W}});
+  const std::uint64_t size = 1ULL << 30;
+  for (const auto field : {offsetof(Elf64_Phdr, p_filesz), offsetof(Elf64_Phdr, p_memsz)})
+    std::memcpy(image.data() + sizeof(Elf64_Ehdr) + field, &size, sizeof size);
+  auto memory = memory_file(image);
+  ASSERT_EQ(::ftruncate(memory.get(), 2LL << 30), 0);
+  const auto file = ElfFile::open(std::move(memory));
+  ASSERT_TRUE(file);
+  EXPECT_TRUE(file->pointers_to(0x401000).empty());
+  EXPECT_FALSE(GoBinary::read(*file));
+  EXPECT_EQ(file->read_at<std::uint8_t>(0x401000), 1);
+  EXPECT_LE(file->resident(), 128U << 20);
 }
 
 TEST(ElfFile, ItMayBeMovedWhileSpansOfItAreHeld)
