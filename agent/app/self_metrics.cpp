@@ -88,7 +88,7 @@ constexpr metrics::Desc kMetrics[] = {
      "Files from which the probe family's uprobes were taken off: over_budget (hit more often than "
      "uprobes.max-hits, for a while) or exited (nobody runs the file any more).",
      "probe reason"},
-    {"sonde_uninstrumented_processes",
+    {"sonde_unprobed_processes",
      Type::kGauge,
      "Processes in which a family of uprobes should have probes and has none; `sonde explain` "
      "tells "
