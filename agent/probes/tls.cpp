@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
+#include <map>
 
 #include <bpf/bpf.h>
 
@@ -86,6 +86,13 @@ __u32 length_of(elf::OpensslSite::Length length)
   return SONDE_TLS_RETURNED;
 }
 
+// What a file needs beside its probes.
+struct Needs final : Findings {
+  Needs(bool tap_, bool processes_) : tap(tap_), processes(processes_) {}
+  bool tap;        // which sockets the threads use that call the library
+  bool processes;  // from their first socket on, so the process is known (rustls)
+};
+
 class Tls : public Probe, private UprobeUser {
 public:
   Tls(Host& host, Skeleton skeleton)
@@ -115,33 +122,44 @@ private:
   Result<> attaching(const ProbedFile& file, const ProbePlan& plan) override;
   void joined(const ProbedFile& file, const ProcessId& process) override;
   void left(const ProbedFile& file, const ProcessId& process) override;
-  void detached(const ProbedFile& file) override { rustls_files_.erase(file.number); }
+  void detached(const ProbedFile& file) override;
+  void adjust_tap(bool report);
 
   Host host_;
   Skeleton skeleton_;
   LoadedObject loaded_;
-  std::vector<bpf::Link> links_;
+  bpf::Link destroyed_;
+  std::vector<bpf::Link> tap_;  // while a file needs it
   bool added_ = false;
-  std::set<std::uint32_t> rustls_files_;  // by their numbers
+  std::map<std::uint32_t, Needs> files_;  // by their numbers
 };
-
-// In a program with rustls threads are watched from their first socket on.
-struct HasRustls final : Findings {};
 
 Result<> Tls::attach()
 {
-  bpf_program* program = nullptr;
-  bpf_object__for_each_program(program, skeleton_->obj)
-  {
-    const std::string_view section = bpf_program__section_name(program);
-    if (!bpf_program__autoload(program) || section.starts_with("uprobe"))
-      continue;
-    if (auto link = attach_and_report(host_, "tls", program))
-      links_.push_back(std::move(link));
-  }
+  destroyed_ = attach_and_report(host_, "tls", skeleton_->progs.tls_destroyed);
+  adjust_tap(true);
+  tap_.clear();
   host_.executables->add(*this);
   added_ = true;
   return {};
+}
+
+// Each send and receive of the node would pay for it. `report` says what is to be had.
+void Tls::adjust_tap(bool report)
+{
+  const bool needed =
+      report || std::ranges::any_of(files_, [](const auto& file) { return file.second.tap; });
+  if (!needed)
+    tap_.clear();
+  if (!needed || !tap_.empty())
+    return;
+  const auto& programs = skeleton_->progs;
+  for (auto* const program :
+       {programs.tls_sent, programs.tls_received, programs.tls_tcp_sent, programs.tls_tcp_received})
+    if (bpf_program__autoload(program))
+      if (auto link =
+              attach_and_report(host_, "tls", program, "while something uses OpenSSL or rustls"))
+        tap_.push_back(std::move(link));
 }
 
 bool Tls::wants_library(std::string_view library) const
@@ -168,6 +186,7 @@ PlanResult Tls::plan_openssl(Subject& subject) const
     if (function != SONDE_TLS_FREE && function != SONDE_TLS_SHUTDOWN)
       plan.sites.push_back({skeleton_->progs.tls_returned, site.offset, cookie, true});
   }
+  plan.findings = std::make_shared<Needs>(true, false);
   return plan;
 }
 
@@ -190,6 +209,7 @@ PlanResult Tls::plan_go(const elf::GoBinary& binary) const
        tls.written.offset,
        sonde_tls_go_cookie(tls.written.again_on_growth ? SONDE_TLS_GO_AGAIN_ON_GROWTH : 0, 0),
        false});
+  plan.findings = std::make_shared<Needs>(false, false);
   return plan;
 }
 
@@ -216,20 +236,26 @@ PlanResult Tls::plan_rustls(const elf::ElfFile& file, const elf::RustBinary& bin
   if (found.encrypt.empty() || found.decrypt.empty() || plan.sites.empty())
     return std::unexpected(Refusal{
         "rustls_not_found", "neither symbols nor vtables show where it encrypts and decrypts"});
-  plan.findings = std::make_shared<HasRustls>();
+  plan.findings = std::make_shared<Needs>(true, true);
   return plan;
 }
 
 Result<> Tls::attaching(const ProbedFile& file, const ProbePlan& plan)
 {
-  if (plan.findings != nullptr)
-    rustls_files_.insert(file.number);
+  files_.insert_or_assign(file.number, plan.as<Needs>());
+  adjust_tap(false);
   return {};
+}
+
+void Tls::detached(const ProbedFile& file)
+{
+  files_.erase(file.number);
+  adjust_tap(false);
 }
 
 void Tls::joined(const ProbedFile& file, const ProcessId& process)
 {
-  if (!rustls_files_.contains(file.number))
+  if (!files_.at(file.number).processes)
     return;
   const std::uint32_t one = 1;
   if (bpf_map_update_elem(
@@ -239,7 +265,7 @@ void Tls::joined(const ProbedFile& file, const ProcessId& process)
 
 void Tls::left(const ProbedFile& file, const ProcessId& process)
 {
-  if (rustls_files_.contains(file.number) &&
+  if (files_.at(file.number).processes &&
       bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.tls_processes), &process.tgid) == 0)
     --skeleton_->bss->tls_process_count;
 }
