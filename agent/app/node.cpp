@@ -72,11 +72,18 @@ Result<> Node::prepare_bpf(const Paths& paths)
 
 void Node::start_family(const Family& family, std::uint16_t number)
 {
-  auto running = std::make_unique<Running>(Running{
-      &family,
-      Host{*loop_, *services_, settings_, *maps_, *facts_, hooks_, number, executables_.get()},
-      nullptr,
-      {}});
+  auto running = std::make_unique<Running>(Running{&family,
+                                                   Host{*loop_,
+                                                        *services_,
+                                                        settings_,
+                                                        *maps_,
+                                                        *facts_,
+                                                        hooks_,
+                                                        number,
+                                                        executables_.get(),
+                                                        [this] { return connections(); }},
+                                                   nullptr,
+                                                   {}});
   const auto before = hooks_.programs().size();
   auto probe = family.start(running->host);
   if (!probe) {

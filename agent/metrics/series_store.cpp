@@ -185,6 +185,22 @@ void SeriesStore::observe(const Desc& desc,
   add(one.values[last], value);
 }
 
+void SeriesStore::merge(const Desc& desc,
+                        const SeriesOwner& owner,
+                        Values values,
+                        std::span<const std::uint64_t> buckets,
+                        std::uint64_t sum)
+{
+  auto& one = series(desc, owner, values);
+  if (one.family->bounds == nullptr)
+    return;
+  const auto last = one.family->words - 1;
+  for (std::size_t i = 0; i < buckets.size(); ++i)
+    if (buckets[i] > 0)
+      add(one.values[std::min(i, last - 1)], buckets[i]);
+  add(one.values[last], sum);
+}
+
 SeriesStore::Level SeriesStore::level(const Desc& desc, const SeriesOwner& owner, Values values)
 {
   const auto& one = series(desc, owner, values);

@@ -60,6 +60,12 @@ public:
   // `values` in the order of Desc::labels without `service`. A family is known by its name.
   void count(const Desc& desc, const SeriesOwner& owner, Values values, std::uint64_t n);
   void observe(const Desc& desc, const SeriesOwner& owner, Values values, std::uint64_t value);
+  // Values that were counted elsewhere by the same bounds; `buckets` not cumulative.
+  void merge(const Desc& desc,
+             const SeriesOwner& owner,
+             Values values,
+             std::span<const std::uint64_t> buckets,
+             std::uint64_t sum);
   Level level(const Desc& desc, const SeriesOwner& owner, Values values);
   void adjust(const Level& level, std::int64_t by);
 

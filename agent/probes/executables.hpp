@@ -144,6 +144,10 @@ public:
   // What wants_library() answers has changed: all processes are looked at again, soon.
   virtual void libraries_changed() = 0;
 
+  // Takes this user's probes off one file, or puts them on again, which may take some milliseconds;
+  // the plan stays, detached() and attached() are called as ever. `why`: for explain().
+  virtual void pause(UprobeUser& user, std::uint32_t file, bool paused, std::string_view why) = 0;
+
   // For slow work of families, one piece after the other: on a thread of its own.
   virtual void on_worker(std::function<void()> work) = 0;
 

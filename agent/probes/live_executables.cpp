@@ -159,6 +159,52 @@ std::optional<OpenFile> LiveExecutables::reopen(const File& file) const
   return std::nullopt;
 }
 
+void LiveExecutables::pause(UprobeUser& user,
+                            std::uint32_t number,
+                            bool paused,
+                            std::string_view why)
+{
+  for (auto& [key, file] : files_) {
+    if (!file.numbered || file.about.number != number)
+      continue;
+    for (auto& use : file.uses)
+      if (use.member->user == &user && std::exchange(use.paused, paused) != paused) {
+        use.why_paused = why;
+        return consider(file);
+      }
+    return;
+  }
+}
+
+// True when there was something to take off.
+bool LiveExecutables::take_off_paused(File& file)
+{
+  auto links = std::make_shared<std::vector<bpf::UprobeLinks>>();
+  bool any = false;
+  for (auto& use : file.uses) {
+    if (use.state != State::kAttached || !use.paused)
+      continue;
+    any = true;
+    use.state = State::kDetaching;
+    std::ranges::move(use.links, std::back_inserter(*links));
+    use.links.clear();
+    count(use.member->user->name(), [&](Count& count) {
+      --count.files;
+      count.sites -= use.plan->sites.size();
+    });
+    for (const auto& [tgid, start] : file.processes)
+      use.member->user->left(file.about, {tgid, start});
+  }
+  if (!any)
+    return false;
+  file.busy = true;
+  closer_.post([this, links, key = file.key] {
+    close_links(std::move(*links));
+    post([this, key] { detached({key}, 0); });
+  });
+  return true;
+}
+
 // The next step for a file that is used: ask those families that were not asked yet, or attach.
 void LiveExecutables::consider(File& file)
 {
@@ -168,8 +214,10 @@ void LiveExecutables::consider(File& file)
   std::erase_if(members, [&](const auto& member) {
     return std::ranges::find(file.uses, member, &Use::member) != file.uses.end();
   });
-  const bool attach_some =
-      std::ranges::find(file.uses, State::kPlanned, &Use::state) != file.uses.end();
+  if (take_off_paused(file))
+    return;
+  const bool attach_some = std::ranges::any_of(
+      file.uses, [](const Use& use) { return use.state == State::kPlanned && !use.paused; });
   if (members.empty() && !attach_some)
     return;
   const auto open = reopen(file);
@@ -250,7 +298,7 @@ void LiveExecutables::attach(File& file, const OpenFile& open)
 {
   std::vector<std::pair<std::uint64_t, ProbePlan>> plans;
   for (auto& use : file.uses) {
-    if (use.state != State::kPlanned)
+    if (use.state != State::kPlanned || use.paused)
       continue;
     use.state = State::kRefused;
     if (!number(file)) {

@@ -45,6 +45,7 @@ public:
   void add(UprobeUser& user) override;
   void remove(UprobeUser& user) override;
   void libraries_changed() override { looked_ns_ = 0; }
+  void pause(UprobeUser& user, std::uint32_t file, bool paused, std::string_view why) override;
   void on_worker(std::function<void()> work) override { worker_.post(std::move(work)); }
   void forked(const ProcessId& process, const ProcessId& parent) override;
   void executed(const ProcessId& process) override;
@@ -79,6 +80,8 @@ private:
     const ProbePlan* plan = nullptr;
     std::vector<bpf::UprobeLinks> links;
     std::uint64_t rests_until_ns = 0;
+    bool paused = false;  // by its user
+    std::string why_paused;
   };
 
   struct File {
@@ -124,6 +127,7 @@ private:
 
   // Files (live_executables.cpp).
   void consider(File& file);
+  bool take_off_paused(File& file);
   std::optional<OpenFile> reopen(const File& file) const;
   void ask(File& file, const Members& members, OpenFile open);
   void planned(const FileKey& key, const std::shared_ptr<const FilePlans>& plans);

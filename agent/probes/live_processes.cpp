@@ -253,8 +253,8 @@ std::vector<Executables::Explained> LiveExecutables::explain(std::uint32_t tgid)
         one.text = use.refusal.text;
         break;
       default:
-        one.reason = "under_way";
-        one.text = "is being attached or detached";
+        one.reason = use.paused ? "paused" : "under_way";
+        one.text = use.paused ? use.why_paused : "is being attached or detached";
       }
       out.push_back(std::move(one));
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,6 +40,8 @@ struct Host {
   std::uint16_t family;  // this family's number, for its programs' rodata
   // Where uprobes plug in; null where the agent has none.
   Executables* executables = nullptr;
+  // What records requests, null without the tap of sockets; on the loop's thread.
+  std::function<protocols::Connections*()> connections = {};
 };
 
 // Losses of one family since it started: reasons are its own, bounded words.

@@ -54,8 +54,8 @@ Connections::Connections(Services& services,
     : verdicts_(verdicts), wake_in_(std::move(wake_in)),
       protocols_(known.first(std::min(known.size(), kStates - kRecognised))),
       max_connections_(options.max_connections), max_lines_(options.max_lines),
-      store_(options.limits, std::move(options.bounds.durations), std::move(options.bounds.sizes)),
-      recorder_(store_, routes),
+      bounds_(std::move(options.bounds)), routes_(routes),
+      store_(options.limits, bounds_.durations, bounds_.sizes), recorder_(store_, routes),
       services_(services, [this](std::uint16_t slot) { store_.drop_slot(slot); }),
       by_id_(IdOf{&entries_}), by_pair_(PairOf{&entries_})
 {
@@ -319,6 +319,22 @@ void Connections::exchange(Connection& connection, const Exchange& exchange)
                .peer = connection.role() == Role::kClient ? live.peer() : std::string_view{},
                .route = recorder_.last_route(),
                .exchange = exchange});
+}
+
+void Connections::record(const Caller& caller,
+                         Role role,
+                         std::string_view peer,
+                         const std::function<void(SeriesRecorder&)>& to)
+{
+  struct Given final : PeerSource {
+    explicit Given(std::string_view text) : name(text) {}
+    std::string_view peer() override { return name; }
+    std::string_view name;
+  };
+  Given given(peer);
+  add(exchanges_, 1);
+  recorder_.point_at(role, services_.owner_of(caller), given);
+  to(recorder_);
 }
 
 void Connections::malformed(Connection& connection, std::string_view reason)

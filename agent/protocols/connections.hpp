@@ -107,6 +107,17 @@ public:
   // Plaintext that passes over the socket ends with it.
   void closed(const sonde_socket_closed& record);
 
+  // For requests that another source than the sockets' bytes knows of: a recorder for the service
+  // of the caller. Must not call back.
+  void record(const Caller& caller,
+              Role role,
+              std::string_view peer,
+              const std::function<void(SeriesRecorder&)>& to);
+  // The service that such a caller belongs to, valid until the next call.
+  metrics::SeriesOwner owner_of(const Caller& caller) { return services_.owner_of(caller); }
+  RouteSource& routes() { return routes_; }
+  const RequestBounds& bounds() const { return bounds_; }
+
   // Lets go what has waited for another record for long enough.
   void sweep(std::uint64_t now_ns);
 
@@ -189,6 +200,8 @@ private:
   std::span<const Protocol* const> protocols_;
   std::size_t max_connections_;
   std::size_t max_lines_;
+  RequestBounds bounds_;
+  RouteSource& routes_;
   metrics::SeriesStore store_;
   SeriesRecorder recorder_;
   ServiceBook services_;

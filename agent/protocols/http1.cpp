@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP/1.0 and 1.1 (RFC 9110, RFC 9112): recognition and metrics; http1_decoder.hpp does the rest.
+#include <algorithm>
+#include <utility>
+
 #include "agent/protocols/http1_decoder.hpp"
 #include "agent/protocols/http1_start_line.hpp"
+#include "agent/protocols/http_counted.hpp"
 #include "agent/protocols/protocol.hpp"
 
 namespace sonde::http1 {
@@ -18,18 +22,21 @@ using protocols::Role;
 constexpr Desc kMetrics[] = {
     {"http_requests_total",
      Type::kCounter,
-     "HTTP responses the service completed, seen on its sockets; interim responses are none, an "
-     "upgrade counts once, path is a bounded route template.",
+     "HTTP responses the service completed, seen on its sockets, or where those carry TLS in its "
+     "Go "
+     "runtime; interim responses are none, an upgrade counts once, path is a bounded route "
+     "template.",
      "service method path status"},
     {"http_requests_aborted_total",
      Type::kCounter,
      "HTTP requests to the service whose connection ended before the response did, seen on its "
-     "sockets; reason says which side ended it.",
+     "sockets, or whose Go handler panicked; reason says which side ended it.",
      "service method path reason"},
     {"http_request_duration_seconds",
      Type::kHistogram,
      "Time from the read that delivered a request's first byte to the write of its response's last "
-     "byte; time in the socket's queues before and after is not in it.",
+     "byte; time in the socket's queues before and after is not in it. Of requests seen within a "
+     "Go program: the handler's time.",
      "service method path"},
     {"http_response_first_byte_seconds",
      Type::kHistogram,
@@ -52,7 +59,8 @@ constexpr Desc kMetrics[] = {
      "service"},
     {"http_client_requests_total",
      Type::kCounter,
-     "HTTP responses the service received in full from a peer, seen on its own sockets.",
+     "HTTP responses the service received in full from a peer, seen on its own sockets; those that "
+     "Go's client received by TLS count with their head, peer is then the URL's host:port.",
      "service peer method status"},
     {"http_client_requests_aborted_total",
      Type::kCounter,
@@ -116,10 +124,12 @@ void observe_between(const Desc& family,
     recorder.observe(family, values, to_ns - from_ns);
 }
 
-void record_served(const Exchange& exchange, Recorder& recorder)
+void record_routed(const Exchange& exchange,
+                   std::string_view path,
+                   bool request_size_known,
+                   Recorder& recorder)
 {
   const auto method = exchange.operation;
-  const auto path = recorder.route(exchange.target);
   if (exchange.end != Exchange::End::kComplete) {
     recorder.count(kAborted, {method, path, reason_of(exchange.end)});
     return;
@@ -130,7 +140,8 @@ void record_served(const Exchange& exchange, Recorder& recorder)
   observe_between(kFirstByte, {method, path}, first_ns, exchange.response_first_ns, recorder);
   if (!exchange.sizes_known)
     return;
-  recorder.observe(kRequestSize, {method, path}, exchange.request_bytes);
+  if (request_size_known)
+    recorder.observe(kRequestSize, {method, path}, exchange.request_bytes);
   recorder.observe(kResponseSize, {method, path}, exchange.response_bytes);
 }
 
@@ -153,7 +164,7 @@ void record_called(const Exchange& exchange, Recorder& recorder)
 void record(const Exchange& exchange, Recorder& recorder)
 {
   if (recorder.role() == Role::kServer)
-    record_served(exchange, recorder);
+    record_routed(exchange, recorder.route(exchange.operation, exchange.target), true, recorder);
   else
     record_called(exchange, recorder);
 }
@@ -164,7 +175,42 @@ void level(const protocols::Activity& activity, std::int64_t by, Recorder& recor
     recorder.adjust(kInFlight, {}, by * static_cast<std::int64_t>(activity.in_flight));
 }
 
+void merge(const Desc& family,
+           Recorder::Values values,
+           const Distribution& distribution,
+           Recorder& recorder)
+{
+  if (std::ranges::any_of(distribution.buckets, [](std::uint64_t n) { return n > 0; }))
+    recorder.merge(family, values, distribution.buckets, distribution.sum);
+}
+
 }  // namespace
+
+std::string_view known_method(std::string_view method)
+{
+  return bounded_method(method);
+}
+
+void record(const Served& served, Recorder& recorder)
+{
+  const auto [method, path] = std::pair(served.method, served.route);
+  recorder.count(kRequests, {method, path, served.status}, served.requests);
+  merge(kDuration, {method, path}, served.durations, recorder);
+  merge(kRequestSize, {method, path}, served.request_sizes, recorder);
+  merge(kResponseSize, {method, path}, served.response_sizes, recorder);
+}
+
+void record(const Called& called, Recorder& recorder)
+{
+  const auto peer = recorder.peer();
+  recorder.count(kClientRequests, {peer, called.method, called.status}, called.requests);
+  merge(kClientDuration, {peer, called.method}, called.durations, recorder);
+}
+
+void record_served(const Exchange& exchange, bool request_size_known, Recorder& recorder)
+{
+  record_routed(exchange, exchange.target, request_size_known, recorder);
+}
 
 extern const protocols::Protocol protocol{
     .name = "http1",

@@ -37,11 +37,16 @@ public:
   virtual void count(const metrics::Desc& family, Values values, std::uint64_t n = 1) = 0;
   // Nanoseconds for families in seconds, bytes for families in bytes.
   virtual void observe(const metrics::Desc& family, Values values, std::uint64_t value) = 0;
+  // What was counted elsewhere by the recorder's own bounds; `buckets` not cumulative.
+  virtual void merge(const metrics::Desc& family,
+                     Values values,
+                     std::span<const std::uint64_t> buckets,
+                     std::uint64_t sum) = 0;
   // Raises or lowers a gauge.
   virtual void adjust(const metrics::Desc& family, Values values, std::int64_t by) = 0;
 
-  // The bounded template of a raw path of this service.
-  virtual std::string_view route(std::string_view path) = 0;
+  // The bounded template of a raw path of this service; routers may look at the method.
+  virtual std::string_view route(std::string_view method, std::string_view path) = 0;
 };
 
 struct Protocol {

@@ -44,6 +44,14 @@ void SeriesRecorder::observe(const metrics::Desc& family, Values values, std::ui
   store_.observe(family, service_, span_of(values), value);
 }
 
+void SeriesRecorder::merge(const metrics::Desc& family,
+                           Values values,
+                           std::span<const std::uint64_t> buckets,
+                           std::uint64_t sum)
+{
+  store_.merge(family, service_, span_of(values), buckets, sum);
+}
+
 void SeriesRecorder::adjust(const metrics::Desc& family, Values values, std::int64_t by)
 {
   const auto level = store_.level(family, service_, span_of(values));
@@ -58,9 +66,14 @@ void SeriesRecorder::adjust(const metrics::Desc& family, Values values, std::int
     collecting_->push_back({level, by});
 }
 
-std::string_view SeriesRecorder::route(std::string_view path)
+std::string_view SeriesRecorder::route(std::string_view method, std::string_view path)
 {
-  return route_ = routes_.route(service_, path);
+  return route_ = routes_.route(service_, method, path);
+}
+
+std::string_view SeriesRecorder::routed(std::string_view path, std::string_view pattern)
+{
+  return route_ = routes_.routed(service_, path, pattern);
 }
 
 void SeriesRecorder::move_levels(const Protocol& protocol,

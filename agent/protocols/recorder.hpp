@@ -13,16 +13,9 @@
 #include "agent/base/settings.hpp"
 #include "agent/metrics/series_store.hpp"
 #include "agent/protocols/protocol.hpp"
+#include "agent/protocols/route_source.hpp"
 
 namespace sonde::protocols {
-
-// Route templates of each service, bounded.
-class RouteSource {
-public:
-  virtual ~RouteSource() = default;
-  // Valid until the next call.
-  virtual std::string_view route(const metrics::SeriesOwner& service, std::string_view path) = 0;
-};
 
 // The other side of a connection, asked for only by families that name it.
 class PeerSource {
@@ -60,6 +53,9 @@ public:
   void move_levels(const Protocol& protocol, const Activity& activity, RaisedLevels& raised);
   void settle_levels(RaisedLevels& raised);
 
+  // The label of a pattern that the service's router has; `path` may be empty.
+  std::string_view routed(std::string_view path, std::string_view pattern);
+
   // The template that the protocol asked for last since point_at().
   std::string_view last_route() const { return route_; }
 
@@ -67,8 +63,12 @@ public:
   std::string_view peer() const override { return peer_->peer(); }
   void count(const metrics::Desc& family, Values values, std::uint64_t n) override;
   void observe(const metrics::Desc& family, Values values, std::uint64_t value) override;
+  void merge(const metrics::Desc& family,
+             Values values,
+             std::span<const std::uint64_t> buckets,
+             std::uint64_t sum) override;
   void adjust(const metrics::Desc& family, Values values, std::int64_t by) override;
-  std::string_view route(std::string_view path) override;
+  std::string_view route(std::string_view method, std::string_view path) override;
 
 private:
   metrics::SeriesStore& store_;

@@ -112,7 +112,7 @@ std::string_view Routes::of(std::string_view path)
     return path;
   if (!path.starts_with('/'))
     return kOther;
-  if (const auto* pattern = configured(path))
+  if (const auto* pattern = pattern_of(path))
     return pattern->text;
   auto route = learned(path);
   // Making room is not cheap, and where there is none to make, most new paths would ask for it.
@@ -123,7 +123,13 @@ std::string_view Routes::of(std::string_view path)
   return route.empty() ? kOther : route;
 }
 
-const Routes::Pattern* Routes::configured(std::string_view path) const
+std::string_view Routes::configured(std::string_view path) const
+{
+  const auto* pattern = pattern_of(path);
+  return pattern != nullptr ? std::string_view(pattern->text) : std::string_view();
+}
+
+const Routes::Pattern* Routes::pattern_of(std::string_view path) const
 {
   if (patterns_.empty())
     return nullptr;

@@ -31,6 +31,9 @@ public:
   // The template of a raw path, at most 128 bytes; the text is valid until the next call.
   std::string_view of(std::string_view path);
 
+  // The configured pattern that matches, word for word; empty for none.
+  std::string_view configured(std::string_view path) const;
+
   std::size_t templates() const { return templates_; }
 
 private:
@@ -49,7 +52,7 @@ private:
     bool rest = false;
   };
 
-  const Pattern* configured(std::string_view path) const;
+  const Pattern* pattern_of(std::string_view path) const;
   std::string_view learned(std::string_view path);
   Node* child(Node& node, std::string_view name);
   Node* add(Node& node, std::string_view name, bool literal);

@@ -158,7 +158,7 @@ Match starts_with(std::string_view text, std::string_view what)
 
 void record(const Exchange& exchange, Recorder& recorder)
 {
-  const auto target = recorder.route(exchange.target);
+  const auto target = recorder.route({}, exchange.target);
   if (recorder.role() == Role::kClient) {
     recorder.count(kClientRequests, {recorder.peer(), target});
     return;

@@ -170,6 +170,15 @@ NodeFixture::~NodeFixture()
   thread_.join();
 }
 
+protocols::Connections* NodeFixture::connections() const
+{
+  for (const auto& [name, one] : started_)
+    if (one.probe)
+      if (auto* connections = one.probe->connections(); connections != nullptr)
+        return connections;
+  return nullptr;
+}
+
 Executables& NodeFixture::executables()
 {
   if (!executables_)
@@ -203,7 +212,8 @@ Result<Probe*> NodeFixture::start(std::string_view name)
                                         *facts_,
                                         hooks_,
                                         static_cast<std::uint16_t>(found - all.begin()),
-                                        &executables());
+                                        &executables(),
+                                        [this] { return connections(); });
   Result<std::unique_ptr<Probe>> probe;
   on_loop([&] { probe = (*found)->start(*started.host); });
   started.probe = SONDE_TRY(std::move(probe));

@@ -100,6 +100,8 @@ public:
   Services& services() { return *services_; }
   // Made by the settings of the moment it is first asked for, or a family starts.
   Executables& executables();
+  // What the started families know of sockets; on the loop's thread.
+  protocols::Connections* connections() const;
   // Only with the default services.
   FixedServices& fixed() { return dynamic_cast<FixedServices&>(*services_); }
   // The name of the service a process is in for the kernel's programs.

@@ -28,7 +28,14 @@ public:
   {
     add(family, values, by);
   }
-  std::string_view route(std::string_view path) override { return path; }
+  void merge(const metrics::Desc& family,
+             Values values,
+             std::span<const std::uint64_t>,
+             std::uint64_t sum) override
+  {
+    add(family, values, sum);
+  }
+  std::string_view route(std::string_view, std::string_view path) override { return path; }
 
   std::vector<std::string> lines;
 

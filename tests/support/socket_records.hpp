@@ -93,10 +93,23 @@ inline std::uint32_t mode_of(std::uint64_t wish)
 
 class PathAsRoute : public protocols::RouteSource {
 public:
-  std::string_view route(const metrics::SeriesOwner&, std::string_view path) override
+  std::string_view
+  route(const metrics::SeriesOwner&, std::string_view, std::string_view path) override
   {
     return path;
   }
+  std::string_view
+  routed(const metrics::SeriesOwner&, std::string_view, std::string_view pattern) override
+  {
+    return pattern;
+  }
+  void expect(const metrics::SeriesOwner&) override {}
+  bool learn(const metrics::SeriesOwner&, protocols::PatternStyle, std::string_view) override
+  {
+    return false;
+  }
+  void unrouted(const metrics::SeriesOwner&, std::string_view, std::string_view) override {}
+  void ask(std::weak_ptr<protocols::PatternSource>) override {}
 };
 
 // One socket, as its tap sees it. Positions and times go on by themselves.

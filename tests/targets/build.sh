@@ -12,7 +12,7 @@ build_go() {
   # Debian 12's own Go is too old; deploy/packages.sh installs backports' where there is none.
   command -v go >/dev/null || PATH=$PATH:/usr/lib/go-1.23/bin
   # No toolchain is downloaded: whatever Go is there must do.
-  GOTOOLCHAIN=local GOFLAGS=-buildvcs=false go build -o "$out/" ./api ./load
+  GOTOOLCHAIN=local GOFLAGS=-buildvcs=false go build -o "$out/" ./api ./goweb ./load
 }
 
 # Debian 12's own cargo is too old as well; deploy/packages.sh installs the newer one of its browser's build.

@@ -6,7 +6,7 @@ usage: compare.py metrics [--before METRICS] METRICS CHECK...
        compare.py truths FIELD LEFT RIGHT        FIELD: requests, aborted, methods, sql, verbs, redis,
                                                 nats, websocket
 
-CHECK is KIND:SERVICE[:PEER]=TRUTH[+TRUTH...], KIND one of http-server, http-client, sql-client, sql-server, redis-client,
+CHECK is KIND:SERVICE[:PEER]=TRUTH[+TRUTH...], KIND one of http-server, http-handler (whose first bytes nobody saw), http-client, sql-client, sql-server, redis-client,
 redis-server, redis-errors. TRUTH is a file, or AFTER@BEFORE: what was added between the two. Without PEER all peers add up.
 A path label belongs to the route whose pattern it fits; what fits none belongs to the route `/`, which is everything else.
 """
@@ -129,7 +129,12 @@ def added(rows, keys, quantity="count"):
     return +result
 
 
-def http_server(comparison, metrics, rows, service, _):
+def http_handler(comparison, metrics, rows, service, peer):
+    http_server(comparison, metrics, rows, service, peer, families=("http_request_duration_seconds",))
+
+
+def http_server(comparison, metrics, rows, service, _,
+                families=("http_request_duration_seconds", "http_response_first_byte_seconds")):
     route = route_mapping(rows)
 
     def seen(name, by):
@@ -140,7 +145,7 @@ def http_server(comparison, metrics, rows, service, _):
     keys = ("method", "route")
     name = f"{service}: http_requests_total"
     comparison.equal(name, added(rows["requests"], (*keys, "status")), seen("http_requests_total", with_status))
-    for family in ("http_request_duration_seconds", "http_response_first_byte_seconds"):
+    for family in families:
         comparison.equal(f"{service}: {family}_count", added(rows["requests"], keys), seen(f"{family}_count", both))
     for direction in ("request", "response"):
         family = f"http_{direction}_size_bytes_sum"
@@ -214,7 +219,8 @@ def redis_errors(comparison, metrics, rows, service, _):
 
 
 KINDS = {
-    "http-server": http_server, "http-client": http_client, "sql-client": sql_client, "sql-server": sql_server,
+    "http-server": http_server,
+    "http-handler": http_handler, "http-client": http_client, "sql-client": sql_client, "sql-server": sql_server,
     "redis-client": redis_client, "redis-server": redis_server, "redis-errors": redis_errors,
 }
 

@@ -56,6 +56,21 @@ TEST(SeriesStore, CountsByLabelSetAndPrintsTheServiceFirst)
             "hits_total{service=\"shop\",path=\"/a\",status=\"200\"} 1\n");
 }
 
+TEST(SeriesStore, AddsWhatWasCountedElsewhereByTheSameBounds)
+{
+  Store store;
+  const std::array<std::string_view, 1> values = {"/a"};
+  store.observe(kTook, kApi, values, 1'000'000);
+  store.merge(kTook, kApi, values, std::array<std::uint64_t, 5>{1, 2, 3, 0, 1}, 9'000'000);
+  EXPECT_EQ(store.text(),
+            "# HELP took_seconds Took.\n# TYPE took_seconds histogram\n"
+            "took_seconds_bucket{service=\"api\",path=\"/a\",le=\"0.001\"} 2\n"
+            "took_seconds_bucket{service=\"api\",path=\"/a\",le=\"0.002\"} 4\n"
+            "took_seconds_bucket{service=\"api\",path=\"/a\",le=\"+Inf\"} 8\n"
+            "took_seconds_sum{service=\"api\",path=\"/a\"} 0.01\n"
+            "took_seconds_count{service=\"api\",path=\"/a\"} 8\n");
+}
+
 TEST(SeriesStore, KnowsAFamilyByItsNameWhereverItsDescriptionLies)
 {
   Store store;

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Requests that Go programs serve by net/http, seen at the server's own functions: two hits a
+ * request, whatever lies beneath (TLS, HTTP/2). Plaintext HTTP/1 is read from the sockets; of it
+ * only the patterns are told. */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include "lib/go_http_client.h"
+#include "lib/go_http_count.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Whether it is for us to count, or else for the sockets' decoder. */
+static __always_inline bool go_http__ours(__u32 number, __u32 flags)
+{
+	if (flags & SONDE_GO_HTTP_TLS) {
+		GO_HTTP_SAW(number, tls);
+		return true;
+	}
+	if (flags & SONDE_GO_HTTP_2) {
+		GO_HTTP_SAW(number, http2_plain);
+		return true;
+	}
+	GO_HTTP_SAW(number, plain);
+	return go_http_counts_plain;
+}
+
+static __always_inline void go_http__forget(struct go_http_handling *handling)
+{
+	handling->router_object = 0;
+	handling->mux_request = 0;
+	handling->pattern.text.length = 0;
+	handling->pattern.router = 0;
+}
+
+/* Ends what is under way on this goroutine; the response of HTTP/1 is in `handling` if there was
+ * one. */
+static __always_inline void go_http__end(struct go_routine *routine,
+					 struct go_http_handling *handling, __u64 request,
+					 struct go_http_end *end)
+{
+	struct sonde_go_http_binary *binary = go_http__binary(handling->binary);
+	__u64 start_ns = handling->start_ns, now_ns = bpf_ktime_get_ns();
+
+	handling->start_ns = 0;
+	GO_HTTP_COUNT(requests);
+	if (!binary || !go_http__copy(handling->copy, binary->request_size, request))
+		return;
+	if (go_http__at(handling->copy, binary->request_tls))
+		end->flags |= SONDE_GO_HTTP_TLS;
+	if (!go_http__ours(handling->binary, end->flags))
+		return;
+	if (!start_ns)
+		end->flags |= SONDE_GO_HTTP_NO_START;
+	end->duration_ns = start_ns ? now_ns - start_ns : 0;
+	end->request_bytes = go_http__at(handling->copy, binary->request_length);
+	if (!end->status)
+		end->status = 200;
+	go_http__count(binary, handling, routine->tgid, end);
+	go_http__forget(handling);
+}
+
+/* A request whose handler did not come back: it panicked, or it took the connection. */
+static __always_inline void go_http__end_badly(struct go_routine *routine,
+					       struct go_http_handling *handling, bool http2)
+{
+	struct sonde_go_http_binary *binary = go_http__binary(handling->binary);
+	struct go_http_end end = {.flags = SONDE_GO_HTTP_ABORTED};
+	__u8 hijacked = 0;
+	__u64 conn;
+
+	/* Its end may have passed while no probe was there. */
+	if (!binary || handling->start_ns < binary->since_ns) {
+		handling->start_ns = 0;
+		return;
+	}
+	if (http2) {
+		end.flags |= SONDE_GO_HTTP_2;
+	} else {
+		conn = go__word(handling->writer + binary->response_conn);
+		if (conn && go__read(&hijacked, 1, conn + binary->conn_hijacked) && hijacked) {
+			end.flags = SONDE_GO_HTTP_HIJACKED;
+			end.status = 101;
+		}
+	}
+	go_http__end(routine, handling, handling->request, &end);
+}
+
+/* Of HTTP/2 before Go 1.21.3 nothing else tells that a handler has panicked than that its goroutine
+ * begins another request. What the request was is no longer there. */
+static __always_inline void go_http__replaced(struct go_routine *routine,
+					      struct go_http_handling *handling)
+{
+	struct sonde_go_http_binary *binary = go_http__binary(handling->binary);
+	struct sonde_go_http_record *record;
+
+	if (!binary || binary->http2_done || handling->start_ns < binary->since_ns)
+		return;
+	GO_HTTP_COUNT(requests);
+	record = go_http__reserve(SONDE_KIND_GO_HTTP_REQUEST);
+	if (!record)
+		return;
+	__builtin_memset((char *)record + sizeof(record->record), 0,
+			 sizeof(*record) - sizeof(record->record));
+	record->key.tgid = routine->tgid;
+	record->request_bytes = -1;
+	record->binary = handling->binary;
+	record->slot = service__slot(routine->tgid);
+	record->generation = service__generation(record->slot);
+	record->flags = SONDE_GO_HTTP_ABORTED | SONDE_GO_HTTP_2 | SONDE_GO_HTTP_STALE;
+	go_http__submit(record);
+}
+
+static __always_inline int go_http__start(void *ctx, struct go_routine *routine, __u64 writer,
+					  __u64 request, bool http2)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct go_http_handling *handling = go_http__handling(routine);
+
+	if (!handling)
+		return 0;
+	if (handling->start_ns) {
+		/* Both of an HTTP/2 request's functions were seen. */
+		if (handling->request == request)
+			return 0;
+		go_http__replaced(routine, handling);
+	}
+	handling->binary = hit.file;
+	handling->request = request;
+	handling->writer = http2 ? 0 : writer;
+	go_http__forget(handling);
+	handling->start_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* net/http.serverHandler.ServeHTTP(sh, rw, req): AX, (BX, CX), DI. */
+SEC("uprobe.multi")
+int go_http_start(struct pt_regs *ctx)
+{
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+
+	return go_http__start(ctx, &routine, GO_ARG2(ctx), GO_ARG3(ctx), false);
+}
+
+/* (*serverConn).runHandler(sc, rw, req, handler): where handlers are called without the above. */
+SEC("uprobe.multi")
+int go_http2_start(struct pt_regs *ctx)
+{
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+
+	return go_http__start(ctx, &routine, 0, GO_ARG2(ctx), true);
+}
+
+/* net/http.(*response).finishRequest: the handler has returned. */
+SEC("uprobe.multi")
+int go_http_end(struct pt_regs *ctx)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct go_http_handling *handling = go_http__handling(&routine);
+	struct sonde_go_http_binary *binary;
+	struct go_http_end end = {};
+
+	if (!handling)
+		return 0;
+	handling->binary = hit.file;
+	binary = go_http__binary(handling->binary);
+	if (!binary || !go_http__copy(handling->response, binary->response_size, GO_ARG0(ctx))) {
+		handling->start_ns = 0;
+		return 0;
+	}
+	end.status = (__u16)go_http__at(handling->response, binary->response_status);
+	end.response_bytes = go_http__at(handling->response, binary->response_written);
+	go_http__end(&routine, handling, go_http__at(handling->response, binary->response_request),
+		     &end);
+	return 0;
+}
+
+/* (*responseWriter).handlerDone of an HTTP/2 server. */
+SEC("uprobe.multi")
+int go_http2_end(struct pt_regs *ctx)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct go_http_handling *handling = go_http__handling(&routine);
+	struct go_http_end end = {.flags = SONDE_GO_HTTP_2};
+	struct sonde_go_http_binary *binary;
+	struct sonde_go_http2 *offsets;
+	__u64 state, request;
+
+	if (!handling)
+		return 0;
+	handling->binary = hit.file;
+	binary = go_http__binary(handling->binary);
+	if (!binary)
+		return 0;
+	offsets = hit.site & SONDE_GO_SITE_X_NET ? &binary->http2[1] : &binary->http2[0];
+	state = go__word(GO_ARG0(ctx) + offsets->writer_state);
+	request = handling->start_ns ? handling->request : 0;
+	if (!request && state && offsets->request != SONDE_GO_ABSENT)
+		request = go__word(state + offsets->request);
+	if (!state || !request) {
+		GO_HTTP_COUNT(unreadable);
+		handling->start_ns = 0;
+		return 0;
+	}
+	end.status = (__u16)go__word(state + offsets->status);
+	end.response_bytes = go__word(state + offsets->written);
+	go_http__end(&routine, handling, request, &end);
+	return 0;
+}
+
+/* net/http.(*conn).serve.func1: the connection's goroutine is done. */
+SEC("uprobe.multi")
+int go_http_connection_end(struct pt_regs *ctx)
+{
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
+
+	uprobe__hit(ctx);
+	if (handling && handling->start_ns)
+		go_http__end_badly(&routine, handling, false);
+	return 0;
+}
+
+/* (*serverConn).sendServeMsg of an HTTP/2 server: a handler's goroutine calls it last of all. */
+SEC("uprobe.multi")
+int go_http2_done(struct pt_regs *ctx)
+{
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
+
+	uprobe__hit(ctx);
+	if (handling && handling->start_ns)
+		go_http__end_badly(&routine, handling, true);
+	return 0;
+}
+
+/* net/http.(*response).WriteHeader(w, code): the first bytes of the response are to come, and the
+ * pattern is known. Attached while patterns are learned. */
+SEC("uprobe.multi")
+int go_http_header(struct pt_regs *ctx)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct go_http_handling *handling = go_http__handling(&routine);
+	struct go_http_end end = {.flags = SONDE_GO_HTTP_LEARNING};
+	struct sonde_go_http_key key = {.tgid = routine.tgid};
+	struct go_http_pattern pattern = {};
+	struct sonde_go_http_binary *binary;
+	__u8 told = 1;
+
+	binary = go_http__binary(hit.file);
+	if (!handling || !binary)
+		return 0;
+	handling->binary = hit.file;
+	if (!go_http__copy(handling->copy, binary->request_size,
+			   go__word(GO_ARG0(ctx) + binary->response_request)) ||
+	    go_http__at(handling->copy, binary->request_tls))
+		return 0;
+	GO_HTTP_SAW(hit.file, plain);
+	go_http__find_pattern(binary, handling, &pattern);
+	key.pattern = pattern.text.text;
+	key.pattern_length = pattern.text.length < 0xffff ? pattern.text.length : 0xffff;
+	key.prefix = pattern.prefix;
+	key.router = pattern.router;
+	if (!pattern.text.length) {
+		key.pattern = 0;
+	} else if (bpf_map_lookup_elem(&go_http_told, &key)) {
+		return 0;
+	} else {
+		bpf_map_update_elem(&go_http_told, &key, &told, BPF_ANY);
+	}
+	go_http__tell(binary, SONDE_KIND_GO_HTTP_PATTERN, &key, &end, handling, &pattern);
+	return 0;
+}
+
+/* The same, and (*responseWriterState).writeHeader of HTTP/2: what the router knows is kept. */
+SEC("uprobe.multi")
+int go_http_capture(struct pt_regs *ctx)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
+	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
+
+	if (handling && binary)
+		go_http__capture(binary, handling);
+	return 0;
+}
+
+/* net/http.HandlerFunc.ServeHTTP(f, w, r): AX, (BX, CX), DI. Routers mostly call one. */
+SEC("uprobe.multi")
+int go_http_handler(struct pt_regs *ctx)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct go_http_handling *handling = go_http__handling(&routine);
+	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
+
+	if (!handling || !binary)
+		return 0;
+	go_http__capture(binary, handling);
+	go_http__keep(handling, go_http__pattern_of(binary, GO_ARG3(ctx)));
+	return 0;
+}
+
+/* net/http.(*ServeMux).ServeHTTP(mux, w, r): AX, (BX, CX), DI. */
+SEC("uprobe.multi")
+int go_http_mux(struct pt_regs *ctx)
+{
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct go_http_handling *handling = go_http__handling(&routine);
+
+	uprobe__hit(ctx);
+	if (handling)
+		handling->mux_request = GO_ARG3(ctx);
+	return 0;
+}
+
+/* gin.(*Context).Next(c). */
+SEC("uprobe.multi")
+int go_http_gin(struct pt_regs *ctx)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct go_http_handling *handling = go_http__handling(&routine);
+	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
+	struct go_string text;
+
+	if (!handling || !binary)
+		return 0;
+	text = go__string(GO_ARG0(ctx) + binary->gin_path);
+	if (text.length) {
+		handling->pattern.text = text;
+		handling->pattern.prefix = 0;
+		handling->pattern.router = SONDE_GO_GIN;
+	}
+	return 0;
+}
+
+static __always_inline int go_http__route(struct pt_regs *ctx, __u32 router, __u64 object)
+{
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct go_http_handling *handling = go_http__handling(&routine);
+
+	uprobe__hit(ctx);
+	if (handling) {
+		handling->router = router;
+		handling->router_object = object;
+	}
+	return 0;
+}
+
+/* chi.(*node).FindRoute(n, rctx, method, path). */
+SEC("uprobe.multi")
+int go_http_chi(struct pt_regs *ctx)
+{
+	return go_http__route(ctx, SONDE_GO_CHI, GO_ARG1(ctx));
+}
+
+/* mux.(*Router).Match(r, req, match). */
+SEC("uprobe.multi")
+int go_http_gorilla(struct pt_regs *ctx)
+{
+	return go_http__route(ctx, SONDE_GO_GORILLA, GO_ARG2(ctx));
+}
+
+/* echo.(*Router).Find(r, method, path, c): AX, (BX, CX), (DI, SI), (R8, R9). */
+SEC("uprobe.multi")
+int go_http_echo(struct pt_regs *ctx)
+{
+	return go_http__route(ctx, SONDE_GO_ECHO, GO_ARG6(ctx));
+}
+
+/* net/http.(*persistConn).roundTrip(pc, req). */
+SEC("uprobe.multi")
+int go_http_client_start(struct pt_regs *ctx)
+{
+	return go_client__start(ctx, GO_ARG0(ctx), GO_ARG1(ctx));
+}
+
+/* net/http.readTransfer(msg any, r): the head of a response has been read. */
+SEC("uprobe.multi")
+int go_http_client_end(struct pt_regs *ctx)
+{
+	return go_client__end(ctx, GO_ARG1(ctx));
+}
+
+static __always_inline int go_http__begins(struct pt_regs *ctx, __u32 flags)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct sonde_go_http_begins *begins =
+		bpf_ringbuf_reserve(&go_http_ring, sizeof(*begins), 0);
+
+	if (!begins) {
+		GO_HTTP_COUNT(lost_ring);
+		return 0;
+	}
+	record__begin(&begins->record, SONDE_KIND_GO_HTTP_BEGINS, sizeof(*begins));
+	begins->binary = hit.file;
+	begins->flags = flags;
+	/* Its first request is on its way. */
+	bpf_ringbuf_submit(begins, BPF_RB_FORCE_WAKEUP);
+	return 0;
+}
+
+/* crypto/tls.(*Conn).serverHandshake. */
+SEC("uprobe.multi")
+int go_http_tls_begins(struct pt_regs *ctx)
+{
+	return go_http__begins(ctx, SONDE_GO_HTTP_TLS);
+}
+
+/* (*Server).ServeConn of an HTTP/2 server. */
+SEC("uprobe.multi")
+int go_http2_begins(struct pt_regs *ctx)
+{
+	return go_http__begins(ctx, SONDE_GO_HTTP_2);
+}
+
+/* crypto/tls.(*Conn).clientHandshake. */
+SEC("uprobe.multi")
+int go_http_client_begins(struct pt_regs *ctx)
+{
+	return go_http__begins(ctx, SONDE_GO_HTTP_CLIENT);
+}

@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What a Go program serves in plain text, by TLS and by HTTP/2, against its client's ledger: every request once, by its
+# router's pattern, whichever source counts it.
+#
+# usage: go_http_test.sh SONDE [GOWEB]    GOWEB: built from tests/targets/goweb by another Go, default build/targets/goweb
+#   SONDE_REQUESTS  requests of each variant, default 1500
+# shellcheck disable=SC2317  # functions are called through `check`
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$(readlink -f "$0")")/lib.sh"
+sonde=$(readlink -f "$1")
+requests=${SONDE_REQUESTS:-1500}
+targets=$root/tests/targets
+client=$root/build/targets/goweb
+server=${2:-$client}
+plain=0 tls=0
+
+scrape() { curl -sSf --max-time 10 "http://127.0.0.1:$agent_port/metrics" >"$1"; }
+start_agent() {
+  background sonde "$sonde" run "--web.listen-address=127.0.0.1:$agent_port" --control.socket="$work/control" "$@"
+  agent_pid=$started
+  until_true 60 curl -sSf "http://127.0.0.1:$agent_port/-/ready"
+}
+stop_agent() { kill "$agent_pid" && wait "$agent_pid" || true; }
+probed() { scrape "$work/probed" && grep -q '^sonde_uprobes{probe="go_http"} [1-9]' "$work/probed"; }
+
+# serve ROUTER: on other ports each time.
+serve() {
+  OTEL_SERVICE_NAME=goweb background goweb "$server" serve --router "$1"
+  server_pid=$started
+  until_true 10 grep -q tls= "$work/goweb.log"
+  # shellcheck source=/dev/null
+  . "$work/goweb.log"
+}
+died() { curl -sSfk "https://127.0.0.1:$tls/truth" >"$work/died.$1"; }
+address() { if [ "$1" = http ]; then echo "http://127.0.0.1:$plain"; else echo "https://127.0.0.1:$tls"; fi; }
+
+seen() {
+  scrape "$work/after" && "$targets/compare.py" metrics --before "$work/before" "$work/after" \
+    "$1:goweb=$work/ledger.json+$work/died.after@$work/died.before"
+}
+exact() { until_true 10 seen "$1" || seen "$1"; }
+# What paths are labelled as, word for word.
+labels_are_patterns() {
+  ! grep '^http_requests_total{service="goweb"' "$work/after" | grep -vE \
+    'path="(/health|/users/\{id\}(/orders/\{order\})?|/empty|/big|/stream|/deep|/files/\{path...\}|/static/|/early|/missing/page|/slow|/truth|/panic|/abort)"'
+}
+
+# load WHAT SCHEME KIND FLAG...
+load() {
+  died before
+  scrape "$work/before"
+  check "$1: every request is answered" "$client" load --url "$(address "$2")" --requests "$requests" --ledger "$work/ledger.json" "${@:4}"
+  died after
+  check "$1: the metrics are exact" exact "$3"
+}
+
+# joined WHAT SCHEME KIND FLAG...: the agent starts when the connections are there already.
+joined() {
+  rm -f "$work/go" "$work/go.warm"
+  background load "$client" load --url "$(address "$2")" --requests "$requests" --ledger "$work/ledger.json" --resume "$work/go" "${@:4}"
+  local load_pid=$started
+  until_true 20 test -e "$work/go.warm"
+  start_agent
+  check "$1: its probes are attached" until_true 20 probed
+  died before
+  scrape "$work/before"
+  touch "$work/go"
+  check "$1: every request is answered" wait "$load_pid"
+  died after
+  check "$1: the metrics are exact" exact "$3"
+  stop_agent
+}
+
+check 'the program is built' "$targets/build.sh" go
+agent_port=$(free_port)
+for router in mux middleware; do
+  serve "$router"
+  start_agent
+  check "$router: its probes are attached" until_true 20 probed
+  load "$router, plain text" http http-server --panics
+  load "$router, TLS" https http-handler --panics
+  load "$router, HTTP/2" https http-handler --panics --http2
+  load "$router, new connections" https http-handler --keep-alive=false
+  check "$router: labels are the patterns" labels_are_patterns
+  stop_agent
+  [ "$router" != mux ] || {
+    joined 'joined, plain text' http http-server
+    joined 'joined, TLS' https http-handler
+    joined 'joined, HTTP/2' https http-handler --http2
+    start_agent --no-probe.socket
+    check 'without the sockets: its probes are attached' until_true 20 probed
+    load 'without the sockets, plain text' http http-handler --panics
+    stop_agent
+  }
+  kill "$server_pid"
+done
+finish
