@@ -276,8 +276,11 @@ void GoHttp::joined(const ProbedFile& file, std::uint32_t tgid)
   if (known.processes.insert(tgid).second) {
     known.parts.joined(now);
     apply(file.number, known);
-    if (auto* to = requests(); to != nullptr)
+    if (auto* to = requests(); to != nullptr) {
       to->routes().expect(to->owner_of({.tgid = tgid}));
+      for (const auto role : {Role::kServer, Role::kClient})
+        to->claim(tgid, role, "http1", true);
+    }
   }
 }
 
@@ -288,6 +291,9 @@ void GoHttp::left(const ProbedFile& file, std::uint32_t tgid, Part part)
   if (part != Part::kWatching || found == files_.end())
     return;
   counts_->gone(tgid);
+  if (auto* to = requests(); to != nullptr)
+    for (const auto role : {Role::kServer, Role::kClient})
+      to->give_up_claim(tgid, role, "http1");
   found->second.processes.erase(tgid);
   if (found->second.processes.empty())
     files_.erase(found);

@@ -139,8 +139,8 @@ public:
   // A richer source counts what processes do in this role, of a protocol by that name (a uprobe in
   // the program itself, which knows more of each request): their connections are followed as ever,
   // but their exchanges are not recorded. On the loop's thread; a claim that is given up counts no
-  // more from the next exchange on.
-  void claim(std::uint32_t tgid, Role role, std::string_view protocol);
+  // more from the next exchange on. `tls_only`: but for what passes in plain text.
+  void claim(std::uint32_t tgid, Role role, std::string_view protocol, bool tls_only = false);
   void give_up_claim(std::uint32_t tgid, Role role, std::string_view protocol);
 
   // The scraping thread.
@@ -223,12 +223,11 @@ private:
   // Those whose socket is known by its addresses only, and has not been met.
   std::unordered_map<std::uint64_t, std::uint64_t> unmet_;
   struct Claim {
-    std::uint32_t tgid;
     Role role;
     std::string protocol;
-    bool operator==(const Claim&) const = default;
+    bool tls_only;
   };
-  std::vector<Claim> claims_;
+  std::unordered_map<std::uint32_t, std::vector<Claim>> claims_;  // by process
   std::size_t size_ = 0;
   std::vector<std::uint32_t> waiting_;
   std::vector<std::uint32_t> swept_;

@@ -96,24 +96,36 @@ void Connections::end_orphans(const std::function<bool(std::uint32_t)>& is_alive
   std::erase_if(unmet_, [&](const auto& one) { return !by_id_.find(one.second); });
 }
 
-void Connections::claim(std::uint32_t tgid, Role role, std::string_view protocol)
+void Connections::claim(std::uint32_t tgid, Role role, std::string_view protocol, bool tls_only)
 {
   give_up_claim(tgid, role, protocol);
-  claims_.push_back({tgid, role, std::string(protocol)});
+  claims_[tgid].push_back({role, std::string(protocol), tls_only});
 }
 
 void Connections::give_up_claim(std::uint32_t tgid, Role role, std::string_view protocol)
 {
-  std::erase(claims_, Claim{tgid, role, std::string(protocol)});
+  const auto found = claims_.find(tgid);
+  if (found == claims_.end())
+    return;
+  std::erase_if(found->second, [&](const Claim& claim) {
+    return claim.role == role && claim.protocol == protocol;
+  });
+  if (found->second.empty())
+    claims_.erase(found);
 }
 
 bool Connections::is_claimed(const Connection& connection) const
 {
-  return !claims_.empty() && connection.protocol() != nullptr &&
-         std::ranges::any_of(claims_, [&](const Claim& claim) {
-           return claim.tgid == connection.caller().tgid && claim.role == connection.role() &&
-                  claim.protocol == connection.protocol()->name;
-         });
+  if (claims_.empty() || connection.protocol() == nullptr)
+    return false;
+  const auto found = claims_.find(connection.caller().tgid);
+  if (found == claims_.end())
+    return false;
+  const bool tls = entries_[connection.place()].transport == SONDE_SOCKET_TLS;
+  return std::ranges::any_of(found->second, [&](const Claim& claim) {
+    return claim.role == connection.role() && (tls || !claim.tls_only) &&
+           claim.protocol == connection.protocol()->name;
+  });
 }
 
 }  // namespace sonde::protocols

@@ -28,6 +28,7 @@ public:
 private:
   struct NoVerdicts final : Verdicts {
     void set(std::uint32_t, std::uint64_t, sonde_socket_direction, std::uint64_t) override {}
+    void free(std::uint32_t, std::uint64_t) override {}
   };
 
   NoVerdicts verdicts_;

@@ -92,7 +92,14 @@ public:
   {
     add(family, values, fmt::format("{:+}", by));
   }
-  std::string_view route(std::string_view path) override
+  void merge(const metrics::Desc& family,
+             Values values,
+             std::span<const std::uint64_t>,
+             std::uint64_t sum) override
+  {
+    observe(family, values, sum);
+  }
+  std::string_view route(std::string_view, std::string_view path) override
   {
     return path == "/users/1" ? "/users/{id}" : path;
   }

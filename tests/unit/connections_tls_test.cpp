@@ -162,6 +162,8 @@ TEST_F(ConnectionsTls, WhatIsClaimedIsNotRecordedUntilTheClaimIsGivenUp)
   ask(tls, "/a");
   EXPECT_EQ(asked("api"), "none");
   EXPECT_EQ(tap.connections.counts().claimed, 1U);
+  tap.connections.claim(20, Role::kServer, "lines", true);
+  tap.connections.give_up_claim(20, Role::kServer, "lines");
   tap.connections.give_up_claim(20, Role::kClient, "lines");
   ask(tls, "/a");
   EXPECT_EQ(asked("api"), "1");
