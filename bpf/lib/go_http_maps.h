@@ -59,7 +59,7 @@ struct go_http_handling {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 32768);
+	__uint(max_entries, 16384);
 	__type(key, struct go_routine);
 	__type(value, struct go_http_handling);
 } go_http_handling SEC(".maps");
@@ -98,14 +98,14 @@ struct {
 /* Patterns whose texts the agent was told of while it learns. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 1024);
 	__type(key, struct sonde_go_http_key);
 	__type(value, __u8);
 } go_http_told SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, 1 << 18);
 } go_http_ring SEC(".maps");
 
 struct {
