@@ -18,7 +18,7 @@ struct go_client_under_way {
 /* Requests without an answer are deleted by nobody. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 2048);
+	__uint(max_entries, 256);
 	__type(key, struct go_client_request);
 	__type(value, struct go_client_under_way);
 } go_client_requests SEC(".maps");

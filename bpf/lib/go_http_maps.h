@@ -82,7 +82,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 4096);
 	__type(key, struct sonde_go_http_key);
 	__type(value, struct sonde_go_http_counts);
 } go_http_counts SEC(".maps");
@@ -90,7 +90,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1024);
 	__type(key, struct sonde_go_client_key);
 	__type(value, struct sonde_go_client_counts);
 } go_client_counts SEC(".maps");
@@ -98,14 +98,14 @@ struct {
 /* Patterns whose texts the agent was told of while it learns. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, 256);
 	__type(key, struct sonde_go_http_key);
 	__type(value, __u8);
 } go_http_told SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 18);
+	__uint(max_entries, 1 << 17);
 } go_http_ring SEC(".maps");
 
 struct {
