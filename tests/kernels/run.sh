@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs the BPF tests on each kernel of kernels.list, or the named ones, and prints one line per kernel.
 #
-# usage: run.sh [-t SECONDS] [NAME...] [-- COMMAND [ARG...]]
+# usage: run.sh [-t SECONDS] [-f FILTER] [NAME...] [-- COMMAND [ARG...]]
 #   -t        wall-clock limit of one kernel, default 900
+#   -f        which of the BPF tests, as --gtest_filter takes it, default all
 #   NAME      kernels of kernels.list, default all
 #   COMMAND   run in the guest instead of $BUILD/tests/bpf_tests and, when built, `$BUILD/agent/sonde check`
 #   BUILD     the build folder, default build/release of this source tree
@@ -15,14 +16,16 @@ set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 BUILD=$(readlink -m "${BUILD:-$here/../../build/release}")
 limit=900
+filter='*'
 usage() {
-  sed -n '3,12s/^# \{0,1\}//p' "$here/run.sh"
+  sed -n '3,13s/^# \{0,1\}//p' "$here/run.sh"
   exit 2
 }
 names=()
 while [ $# -gt 0 ]; do
   case $1 in
     -t) limit=${2:?}; shift 2 ;;
+    -f) filter=${2:?}; shift 2 ;;
     --) break ;;
     -*) usage ;;
     *) names+=("$1"); shift ;;
@@ -40,13 +43,13 @@ else
   # A guest stands still whenever its host does: tests that fail, a few at most, are tried once more by themselves.
   # shellcheck disable=SC2016  # expanded in the guest
   command=(bash -c 'code=0; output=$(mktemp)
-    "$1/tests/bpf_tests" | tee "$output"; code=${PIPESTATUS[0]}
+    "$1/tests/bpf_tests" --gtest_filter="$2" | tee "$output"; code=${PIPESTATUS[0]}
     failed=$(sed -nE "s/^\[  FAILED  \] ([^ ,]+\.[^ ,]+).*/\1/p" "$output" | sort -u)
     if [ "$code" != 0 ] && [ -n "$failed" ] && [ "$(wc -l <<<"$failed")" -le 5 ]; then
       echo "once more: $failed"
       "$1/tests/bpf_tests" --gtest_filter="$(paste -sd: <<<"$failed")"; code=$?
     fi
-    if [ -x "$1/agent/sonde" ]; then "$1/agent/sonde" check || code=$?; fi; exit "$code"' bpf_tests "$BUILD")
+    if [ -x "$1/agent/sonde" ]; then "$1/agent/sonde" check || code=$?; fi; exit "$code"' bpf_tests "$BUILD" "$filter")
 fi
 
 # Prints "41 passed, 2 skipped, 1 failed" from the log of a gtest binary, nothing from any other.
