@@ -15,11 +15,11 @@ namespace sonde::runtime {
 
 inline constexpr std::uint32_t kNoField = 0xffff'ffff;
 
-// runtime.gcControllerState
+// runtime.gcControllerState; Go 1.18 has only the percentage, the goal and what was marked.
 struct ControllerLayout {
   std::uint32_t gc_percent;  // int32; all others are 64 bits wide
   std::uint32_t memory_limit;
-  std::uint32_t heap_goal;  // by GC percent
+  std::uint32_t heap_goal;  // by GC percent; in Go 1.18 all of it
   std::uint32_t sweep_trigger;
   std::uint32_t triggered;
   std::uint32_t heap_marked;
@@ -30,7 +30,8 @@ struct ControllerLayout {
   std::uint32_t total_free;
   std::uint32_t mapped_ready;
 
-  std::uint32_t size() const { return mapped_ready + 8; }
+  std::uint32_t size() const { return (has_sums() ? mapped_ready : heap_marked) + 8; }
+  bool has_sums() const { return mapped_ready != kNoField; }
 };
 
 // runtime.heapStatsDelta, of which runtime.consistentHeapStats holds three, then their generation.
@@ -49,20 +50,25 @@ struct HeapStatsLayout {
   std::uint32_t generation() const { return 3 * size(); }  // uint32
 };
 
-// runtime.mstats, which begins with its consistentHeapStats.
+// runtime.mstats
 struct MemstatsLayout {
-  static constexpr std::size_t kPauses = 256;
+  static constexpr std::uint32_t kPauses = 256;
 
-  std::uint32_t stacks_sys;  // then mspan_sys, mcache_sys, buckhash_sys, gcMiscSys, other_sys,
-                             // last_gc_unix, pause_total_ns, pause_ns, pause_end
-  std::uint32_t num_gc;      // uint32
-  std::uint32_t enabled;     // bool: the runtime has started
-  std::uint32_t gc_pauses;   // timeHistogram
+  std::uint32_t heap_stats;  // runtime.consistentHeapStats
+  std::uint32_t stacks_sys;  // from here to `pauses` in ascending order, 64 bits wide
+  std::uint32_t mspan_sys;
+  std::uint32_t mcache_sys;
+  std::uint32_t buck_hash_sys;
+  std::uint32_t gc_misc_sys;
+  std::uint32_t other_sys;
+  std::uint32_t last_gc;
+  std::uint32_t pause_total;
+  std::uint32_t pauses;     // the last kPauses of them
+  std::uint32_t num_gc;     // uint32
+  std::uint32_t enabled;    // bool: the runtime has started
+  std::uint32_t gc_pauses;  // timeHistogram
 
-  std::uint32_t other_sys() const { return stacks_sys + 40; }
-  std::uint32_t last_gc() const { return stacks_sys + 48; }
-  std::uint32_t pause_total() const { return stacks_sys + 56; }
-  std::uint32_t pauses() const { return stacks_sys + 64; }
+  std::uint32_t size() const { return pauses + 8 * kPauses - stacks_sys; }
 };
 
 // runtime.schedt
@@ -121,7 +127,7 @@ struct GoLayout {
   HistogramLayout histogram;
 };
 
-inline constexpr unsigned kOldestGo = 19;
+inline constexpr unsigned kOldestGo = 18;
 
 // Nothing for versions before kOldestGo; for one that is newer than the table, its last row.
 const GoLayout* layout_of(const elf::GoVersion& version);

@@ -55,7 +55,7 @@ Result<GoProgram> GoProgram::read(const elf::GoBinary& binary)
   GoProgram program;
   program.layout = layout_of(binary.version());
   if (program.layout == nullptr)
-    return fail("Go before 1.19");
+    return fail("Go before 1.18");
   program.variables = SONDE_TRY(find_go_variables(binary, *program.layout));
   const auto& file = binary.file();
   // Elf64_Ehdr.e_entry.
@@ -106,6 +106,10 @@ struct GoReader::Attempt {
   GoRaw raw;
 
   const GoLayout& layout() const { return *program.layout; }
+  std::uint32_t generation_offset() const
+  {
+    return layout().memstats.heap_stats + layout().heap_stats.generation();
+  }
 
   template <typename T>
   void want(std::uint64_t address, T& into)
@@ -167,7 +171,7 @@ std::expected<void, GoAbsence> GoReader::Attempt::look_around()
   begin();
   std::uint8_t enabled = 0;
   want(bias + program.variables.processors, processors);
-  want_field(program.variables.memstats, layout().heap_stats.generation(), generation);
+  want_field(program.variables.memstats, generation_offset(), generation);
   want_field(program.variables.memstats, layout().memstats.enabled, enabled);
   if (auto read = finish(); !read)
     return read;
@@ -188,14 +192,14 @@ void GoReader::Attempt::want_heap_stats()
 {
   const auto size = layout().heap_stats.size();
   const auto words = size / 8;
-  const auto variable = program.variables.memstats;
+  const auto parts = program.variables.memstats + layout().memstats.heap_stats;
   reader.heap_stats_.resize(std::size_t{5} * words);
   const auto part = [&](std::size_t copy, std::uint32_t after) {
-    want_all(bias + variable + std::uint64_t{(generation + after) % 3} * size,
+    want_all(bias + parts + std::uint64_t{(generation + after) % 3} * size,
              std::span(reader.heap_stats_).subspan(copy * words, words));
   };
   const auto look = [&](std::size_t copy) {
-    want_field(variable, layout().heap_stats.generation(), generations[copy]);
+    want_field(program.variables.memstats, generation_offset(), generations[copy]);
   };
   look(0);
   part(0, 1);
@@ -234,7 +238,8 @@ std::expected<void, GoAbsence> GoReader::Attempt::read_counters()
   begin();
   const auto first = reader.pieces_.size();
   want_heap_stats();
-  want_field(variables.memstats, memstats.stacks_sys, raw.memory);
+  raw.memstats.resize(memstats.size());
+  want_all(bias + variables.memstats + memstats.stacks_sys, std::span(raw.memstats));
   want_field(variables.memstats, memstats.num_gc, raw.num_gc);
   raw.controller.resize(layout().controller.size());
   want_all(bias + variables.controller, std::span(raw.controller));

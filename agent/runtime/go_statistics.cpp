@@ -2,8 +2,9 @@
 #include "agent/runtime/go_statistics.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
-#include <numeric>
+#include <limits>
 #include <span>
 #include <utility>
 
@@ -13,47 +14,99 @@ namespace {
 
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 47U;  // of an address space
 
-// gcControllerState, by the names of its fields.
-class Controller {
-public:
-  Controller(const ControllerLayout& layout, std::span<const std::byte> bytes)
-      : gc_percent(at<std::int32_t>(bytes, layout.gc_percent)),
-        memory_limit(at<std::int64_t>(bytes, layout.memory_limit)),
-        heap_goal(word(bytes, layout.heap_goal)), sweep_trigger(word(bytes, layout.sweep_trigger)),
-        triggered(word(bytes, layout.triggered)), heap_marked(word(bytes, layout.heap_marked)),
-        heap_in_use(word(bytes, layout.heap_in_use)),
-        heap_released(word(bytes, layout.heap_released)), heap_free(word(bytes, layout.heap_free)),
-        total_alloc(word(bytes, layout.total_alloc)), total_free(word(bytes, layout.total_free)),
-        mapped_ready(word(bytes, layout.mapped_ready))
+// What class a small object is of, by size: the same in all versions of the table.
+constexpr std::uint16_t kClassBytes[HeapStatsLayout::kClasses] = {
+    0,     8,     16,    24,    32,    48,    64,    80,    96,    112,   128,   144,  160,   176,
+    192,   208,   224,   240,   256,   288,   320,   352,   384,   416,   448,   480,  512,   576,
+    640,   704,   768,   896,   1024,  1152,  1280,  1408,  1536,  1792,  2048,  2304, 2688,  3072,
+    3200,  3456,  4096,  4864,  5376,  6144,  6528,  6784,  6912,  8192,  9472,  9728, 10240, 10880,
+    12288, 13568, 14336, 16384, 18432, 19072, 20480, 21760, 24576, 27264, 28672, 32768};
+
+// 0 where there is no such field.
+template <typename T = std::uint64_t>
+T at(std::span<const std::byte> bytes, std::uint32_t offset)
+{
+  T value{};
+  if (std::uint64_t{offset} + sizeof value <= bytes.size())
+    std::memcpy(&value, &bytes[offset], sizeof value);
+  return value;
+}
+
+struct HeapStats {
+  HeapStats(const HeapStatsLayout& layout, std::span<const std::uint64_t> words)
+      : committed(words[0]), released(words[1]), in_heap(words[2]), in_stacks(words[3]),
+        in_work_buffers(words[layout.in_work_buffers / 8]),
+        in_pointer_bits(layout.in_pointer_bits == kNoField ? 0 : words[layout.in_pointer_bits / 8]),
+        tiny(words[layout.tiny_allocs / 8])
   {
+    for (std::size_t i = 0; i < HeapStatsLayout::kClasses; ++i) {
+      const auto made = words[layout.small_allocs / 8 + i];
+      const auto freed = words[layout.small_frees / 8 + i];
+      allocs += made;
+      frees += freed;
+      alloc_bytes += made * kClassBytes[i];
+      free_bytes += freed * kClassBytes[i];
+    }
+    // The bytes of large objects come before their number.
+    allocs += words[layout.large_allocs / 8];
+    frees += words[layout.large_frees / 8];
+    alloc_bytes += words[layout.large_allocs / 8 - 1];
+    free_bytes += words[layout.large_frees / 8 - 1];
+  }
+
+  std::uint64_t retained() const
+  {
+    return committed - in_stacks - in_work_buffers - in_pointer_bits;
+  }
+
+  std::uint64_t committed;
+  std::uint64_t released;
+  std::uint64_t in_heap;
+  std::uint64_t in_stacks;
+  std::uint64_t in_work_buffers;
+  std::uint64_t in_pointer_bits;
+  std::uint64_t tiny;
+  std::uint64_t allocs = 0;
+  std::uint64_t frees = 0;
+  std::uint64_t alloc_bytes = 0;
+  std::uint64_t free_bytes = 0;
+};
+
+// gcControllerState, by the names of its fields. Go 1.18 keeps its sums in the statistics alone.
+struct Controller {
+  Controller(const ControllerLayout& layout,
+             std::span<const std::byte> bytes,
+             const HeapStats& stats)
+      : gc_percent(at<std::int32_t>(bytes, layout.gc_percent)),
+        heap_goal(at(bytes, layout.heap_goal)), sweep_trigger(at(bytes, layout.sweep_trigger)),
+        heap_marked(at(bytes, layout.heap_marked)), heap_in_use(stats.in_heap),
+        heap_released(stats.released), heap_free(stats.retained() - stats.in_heap),
+        total_alloc(stats.alloc_bytes), total_free(stats.free_bytes)
+  {
+    if (!layout.has_sums())
+      return;
+    memory_limit = at<std::int64_t>(bytes, layout.memory_limit);
+    triggered = at(bytes, layout.triggered);
+    heap_in_use = at(bytes, layout.heap_in_use);
+    heap_released = at(bytes, layout.heap_released);
+    heap_free = at(bytes, layout.heap_free);
+    total_alloc = at(bytes, layout.total_alloc);
+    total_free = at(bytes, layout.total_free);
+    mapped_ready = at(bytes, layout.mapped_ready);
   }
 
   std::int32_t gc_percent;
-  std::int64_t memory_limit;
+  std::int64_t memory_limit = std::numeric_limits<std::int64_t>::max();
   std::uint64_t heap_goal;
   std::uint64_t sweep_trigger;
-  std::uint64_t triggered;
+  std::uint64_t triggered = ~std::uint64_t{0};
   std::uint64_t heap_marked;
   std::uint64_t heap_in_use;
   std::uint64_t heap_released;
   std::uint64_t heap_free;
   std::uint64_t total_alloc;
   std::uint64_t total_free;
-  std::uint64_t mapped_ready;
-
-private:
-  template <typename T>
-  static T at(std::span<const std::byte> bytes, std::uint32_t offset)
-  {
-    T value{};
-    if (std::uint64_t{offset} + sizeof value <= bytes.size())
-      std::memcpy(&value, &bytes[offset], sizeof value);
-    return value;
-  }
-  static std::uint64_t word(std::span<const std::byte> bytes, std::uint32_t offset)
-  {
-    return at<std::uint64_t>(bytes, offset);
-  }
+  std::uint64_t mapped_ready = 0;
 };
 
 std::uint64_t difference(std::uint64_t a, std::uint64_t b)
@@ -91,10 +144,11 @@ std::uint64_t heap_goal(const Controller& controller)
 }
 
 // debug.ReadGCStats()' PauseQuantiles.
-std::array<std::uint64_t, 5> quantiles(const GoRaw& raw)
+std::array<std::uint64_t, 5> quantiles(const MemstatsLayout& layout, const GoRaw& raw)
 {
   std::array<std::uint64_t, 5> found{};
-  auto pauses = raw.memory.pauses_ns;
+  auto pauses = at<std::array<std::uint64_t, MemstatsLayout::kPauses>>(
+      raw.memstats, layout.pauses - layout.stacks_sys);
   const auto known = std::min<std::size_t>(raw.num_gc, pauses.size());
   if (known == 0)
     return found;
@@ -113,44 +167,13 @@ bool agree(std::uint64_t a, std::uint64_t b)
          std::max(a, b) - std::min(a, b) <= std::max(a, b) / 8 + kSlack;
 }
 
-struct HeapStats {
-  HeapStats(const HeapStatsLayout& layout, std::span<const std::uint64_t> words)
-      : committed(words[0]), released(words[1]), in_heap(words[2]), in_stacks(words[3]),
-        in_work_buffers(words[layout.in_work_buffers / 8]),
-        in_pointer_bits(layout.in_pointer_bits == kNoField ? 0 : words[layout.in_pointer_bits / 8]),
-        tiny(words[layout.tiny_allocs / 8]),
-        allocs(words[layout.large_allocs / 8] + by_class(words, layout.small_allocs)),
-        frees(words[layout.large_frees / 8] + by_class(words, layout.small_frees))
-  {
-  }
-
-  std::uint64_t committed;
-  std::uint64_t released;
-  std::uint64_t in_heap;
-  std::uint64_t in_stacks;
-  std::uint64_t in_work_buffers;
-  std::uint64_t in_pointer_bits;
-  std::uint64_t tiny;
-  std::uint64_t allocs;
-  std::uint64_t frees;
-
-private:
-  static std::uint64_t by_class(std::span<const std::uint64_t> words, std::uint32_t offset)
-  {
-    const auto counts = words.subspan(offset / 8, HeapStatsLayout::kClasses);
-    return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
-  }
-};
-
 // What readmemstats_m() checks in the runtime's own tests.
 bool plausible(const Controller& controller, const HeapStats& stats)
 {
   const auto alloc = difference(controller.total_alloc, controller.total_free);
-  const auto retained =
-      stats.committed - stats.in_stacks - stats.in_work_buffers - stats.in_pointer_bits;
   return agree(stats.in_heap, controller.heap_in_use) &&
          agree(stats.released, controller.heap_released) &&
-         agree(retained, controller.heap_in_use + controller.heap_free) &&
+         agree(stats.retained(), controller.heap_in_use + controller.heap_free) &&
          agree(std::max(alloc, controller.heap_in_use), controller.heap_in_use) &&
          stats.in_stacks < kMostBytes && stats.in_work_buffers < kMostBytes;
 }
@@ -159,11 +182,14 @@ bool plausible(const Controller& controller, const HeapStats& stats)
 
 std::expected<GoSample, GoAbsence> go_sample(const GoLayout& layout, GoRaw raw)
 {
-  const Controller controller(layout.controller, raw.controller);
   const HeapStats stats(layout.heap_stats, raw.heap_stats);
+  const Controller controller(layout.controller, raw.controller, stats);
   if (!plausible(controller, stats))
     return std::unexpected(GoAbsence::kImplausible);
-  const auto& memory = raw.memory;
+  const auto& fields = layout.memstats;
+  const auto memstats = [&](std::uint32_t field) {
+    return at(raw.memstats, field - fields.stacks_sys);
+  };
   GoSample sample;
   sample.goroutines = raw.goroutines;
   sample.threads = raw.threads;
@@ -182,21 +208,21 @@ std::expected<GoSample, GoAbsence> go_sample(const GoLayout& layout, GoRaw raw)
   sample.heap_idle = controller.heap_free + controller.heap_released;
   sample.heap_sys = sample.heap_in_use + sample.heap_idle;
   sample.stack_in_use = stats.in_stacks;
-  sample.stack_sys = stats.in_stacks + memory.stacks_sys;
+  sample.stack_sys = stats.in_stacks + memstats(fields.stacks_sys);
   sample.mspan_in_use = raw.spans_in_use;
-  sample.mspan_sys = memory.mspan_sys;
+  sample.mspan_sys = memstats(fields.mspan_sys);
   sample.mcache_in_use = raw.caches_in_use;
-  sample.mcache_sys = memory.mcache_sys;
-  sample.buck_hash_sys = memory.buck_hash_sys;
-  sample.gc_sys = memory.gc_misc_sys + stats.in_work_buffers + stats.in_pointer_bits;
-  sample.other_sys = memory.other_sys;
+  sample.mcache_sys = memstats(fields.mcache_sys);
+  sample.buck_hash_sys = memstats(fields.buck_hash_sys);
+  sample.gc_sys = memstats(fields.gc_misc_sys) + stats.in_work_buffers + stats.in_pointer_bits;
+  sample.other_sys = memstats(fields.other_sys);
   sample.sys = sample.heap_sys + sample.stack_sys + sample.mspan_sys + sample.mcache_sys +
                sample.buck_hash_sys + sample.gc_sys + sample.other_sys;
   sample.next_gc = heap_goal(controller);
-  sample.last_gc_ns = memory.last_gc_ns;
+  sample.last_gc_ns = memstats(fields.last_gc);
   sample.num_gc = raw.num_gc;
-  sample.pause_total_ns = memory.pause_total_ns;
-  sample.pause_quantiles_ns = quantiles(raw);
+  sample.pause_total_ns = memstats(fields.pause_total);
+  sample.pause_quantiles_ns = quantiles(fields, raw);
 
   sample.latencies = std::move(raw.latencies);
   sample.gc_pauses = std::move(raw.gc_pauses);

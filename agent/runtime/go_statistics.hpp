@@ -14,18 +14,7 @@ namespace sonde::runtime {
 
 // What was read of one process.
 struct GoRaw {
-  // runtime.mstats from stacks_sys to pause_ns.
-  struct {
-    std::uint64_t stacks_sys;
-    std::uint64_t mspan_sys;
-    std::uint64_t mcache_sys;
-    std::uint64_t buck_hash_sys;
-    std::uint64_t gc_misc_sys;
-    std::uint64_t other_sys;
-    std::uint64_t last_gc_ns;
-    std::uint64_t pause_total_ns;
-    std::array<std::uint64_t, MemstatsLayout::kPauses> pauses_ns;
-  } memory{};
+  std::vector<std::byte> memstats;  // runtime.mstats from stacks_sys to pause_ns
   std::uint32_t num_gc = 0;
   std::vector<std::uint64_t> heap_stats;  // the three parts' sums
   std::vector<std::byte> controller;

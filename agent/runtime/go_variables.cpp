@@ -155,7 +155,15 @@ Result<std::uint64_t> find_controller(Finder& finder, const ControllerLayout& la
 {
   return finder.find(
       "gcController",
-      {{layout.heap_in_use, {"(*mheap).allocSpan", "(*mheap).freeSpanLocked", "(*mheap).grow"}},
+      {{0,
+        {"gcStart",
+         "gcMark",
+         "gcinit",
+         "gcBgMarkWorker",
+         "(*mcache).refill",
+         "(*mcache).releaseAll",
+         "(*mcache).allocLarge"}},
+       {layout.heap_in_use, {"(*mheap).allocSpan", "(*mheap).freeSpanLocked", "(*mheap).grow"}},
        {layout.heap_free, {"(*mheap).allocSpan", "(*mheap).freeSpanLocked", "(*mheap).grow"}},
        {layout.heap_released, {"(*mheap).allocSpan", "(*mheap).grow", "(*mheap).sysAlloc"}},
        {layout.mapped_ready, {"(*mheap).allocSpan", "(*pageAlloc).sysGrow"}},
@@ -167,18 +175,18 @@ Result<std::uint64_t> find_controller(Finder& finder, const ControllerLayout& la
 Result<std::uint64_t> find_memstats(Finder& finder, const MemstatsLayout& layout)
 {
   return finder.find("memstats",
-                     {{0,
+                     {{layout.heap_stats,
                        {"(*mcache).refill",
                         "(*mcache).releaseAll",
                         "(*mcache).allocLarge",
                         "(*mheap).allocSpan",
                         "(*mheap).freeSpanLocked"}},
                       {layout.num_gc, {"gcMarkTermination"}},
-                      {layout.last_gc(), {"gcMarkTermination"}},
-                      {layout.pause_total(), {"gcMarkTermination"}},
-                      {layout.pauses(), {"gcMarkTermination"}},
+                      {layout.last_gc, {"gcMarkTermination"}},
+                      {layout.pause_total, {"gcMarkTermination"}},
+                      {layout.pauses, {"gcMarkTermination"}},
                       {layout.enabled, {"gcenable"}},
-                      {layout.other_sys(), {"persistentalloc1"}},
+                      {layout.other_sys, {"persistentalloc1"}},
                       {layout.stacks_sys, {"stackalloc"}}});
 }
 

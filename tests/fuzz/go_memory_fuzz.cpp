@@ -26,7 +26,7 @@ struct Change {
 class Process : public testing::FakeGoProcess {
 public:
   Process(const std::uint8_t* data, std::size_t size)
-      : FakeGoProcess(19U + data[0] % 10U), data_(data + 1), size_(size - 1)
+      : FakeGoProcess(18U + data[0] % 11U), data_(data + 1), size_(size - 1)
   {
     before_read = [this](int number) { change(number); };
   }

@@ -3,13 +3,13 @@
 # Compares what the agent reads from the memory of Go processes with what they say themselves, for many versions and builds. By hand:
 # it downloads toolchains (200 to 400 MB each).
 #
-# usage: tests/go/runtime_versions.sh COMPARE [VERSION...]     default: 1.19.13 … 1.27.1; "local" is the Go that is installed
+# usage: tests/go/runtime_versions.sh COMPARE [VERSION...]     default: 1.18.10 … 1.27.1; "local" is the Go that is installed
 #   COMPARE  build/release/tests/go/go_runtime_compare
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 compare=$(readlink -f "$1")
 shift
-[ $# -gt 0 ] || set -- 1.19.13 1.20.14 1.21.13 1.22.12 1.23.12 1.24.13 1.25.12 local 1.27.1
+[ $# -gt 0 ] || set -- 1.18.10 1.19.13 1.20.14 1.21.13 1.22.12 1.23.12 1.24.13 1.25.12 local 1.27.1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0

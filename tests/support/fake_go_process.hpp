@@ -74,7 +74,9 @@ public:
   // Of part 0, 1 or 2 of the statistics.
   void set_heap_stat(unsigned part, std::uint32_t offset, std::uint64_t value)
   {
-    set(program.variables.memstats + part * program.layout->heap_stats.size() + offset, value);
+    set(program.variables.memstats + program.layout->memstats.heap_stats +
+            part * program.layout->heap_stats.size() + offset,
+        value);
   }
   void set_controller(std::uint32_t offset, std::uint64_t value)
   {
@@ -87,6 +89,11 @@ public:
     set_heap_stat(0, 8, released);
     set_heap_stat(0, 16, in_use);
     const auto& controller = program.layout->controller;
+    if (!controller.has_sums()) {
+      set_heap_stat(0, program.layout->heap_stats.large_allocs - 8, 3 * in_use);
+      set_heap_stat(0, program.layout->heap_stats.large_frees - 8, 2 * in_use + in_use / 2);
+      return;
+    }
     set_controller(controller.heap_in_use, in_use);
     set_controller(controller.heap_free, free);
     set_controller(controller.heap_released, released);

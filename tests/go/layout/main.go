@@ -18,11 +18,12 @@ var tables = []struct {
 	name, structure string
 	fields          []string
 }{
-	{"ControllerLayout", "gcControllerState", strings.Fields("gcPercent memoryLimit gcPercentHeapGoal sweepDistMinTrigger " +
+	{"ControllerLayout", "gcControllerState", strings.Fields("gcPercent memoryLimit gcPercentHeapGoal|heapGoal sweepDistMinTrigger " +
 		"triggered heapMarked heapInUse heapReleased heapFree totalAlloc totalFree mappedReady")},
 	{"HeapStatsLayout", "heapStatsDelta", strings.Fields("inWorkBufs inPtrScalarBits tinyAllocCount largeAllocCount " +
 		"smallAllocCount largeFreeCount smallFreeCount")},
-	{"MemstatsLayout", "mstats", strings.Fields("stacks_sys numgc enablegc gcPauseDist")},
+	{"MemstatsLayout", "mstats", strings.Fields("heapStats stacks_sys mspan_sys mcache_sys buckhash_sys gcMiscSys " +
+		"other_sys last_gc_unix pause_total_ns pause_ns numgc enablegc gcPauseDist")},
 	{"SchedulerLayout", "schedt", strings.Fields("mnext nmfreed ngsys gFree.n|gFree.stack.size gFree.noStack.size timeToRun " +
 		"stwStoppingTimeGC stwStoppingTimeOther stwTotalTimeGC stwTotalTimeOther")},
 	{"HeapLayout", "mheap", strings.Fields("spanalloc.inuse cachealloc.inuse")},

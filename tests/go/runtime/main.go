@@ -202,7 +202,7 @@ func main() {
 			runtime.GOMAXPROCS(n)
 		case "limit":
 			fmt.Sscan(words[1], &n)
-			debug.SetMemoryLimit(int64(n))
+			setMemoryLimit(int64(n))
 		}
 		fmt.Fprintln(out, "end")
 		out.Flush()
