@@ -70,8 +70,14 @@ int main(int argc, char** argv)
              binary->build().command,
              binary->build().dependencies.size(),
              binary->build().settings.size());
-  binary->for_each_function([](std::string_view name, AddressRange range) {
+  binary->for_each_function([&](std::string_view name, AddressRange range) {
     fmt::print("function {} {:#x} {:#x}\n", name, range.begin, range.end);
+    constexpr const char* kinds[] = {"push", "jcc", "jmp", "call", "nop"};
+    if (const auto site = go_entry_site(*file, range))
+      fmt::print("site {} {} {}\n",
+                 name,
+                 kinds[static_cast<std::size_t>(site->instruction)],
+                 site->again_on_growth ? "again" : "once");
     return true;
   });
   binary->for_each_struct([&](std::string_view package, std::string_view name, const GoType& type) {

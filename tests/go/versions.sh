@@ -45,15 +45,30 @@ build() {
 
 compare() { python3 "$here/versions.py" "$@" | sed 's/^/  /' || failed=1; }
 
+# Of what the agent probes, the functions that have no site passed once.
+sites() {
+  awk '$1 == "function" { all++; if ($2 in wanted) missing[$2] = "no site" }
+       $1 == "site" { n[$NF]++; if ($2 in wanted) { if ($NF == "once") delete missing[$2]; else missing[$2] = $NF } }
+       BEGIN { split("net/http.serverHandler.ServeHTTP net/http.(*response).finishRequest net/http.(*conn).serve.func1" \
+                     " net/http.(*http2responseWriter).handlerDone net/http/internal/http2.(*responseWriter).handlerDone" \
+                     " net/http.(*ServeMux).ServeHTTP net/http.(*persistConn).roundTrip net/http.readTransfer" \
+                     " crypto/tls.(*Conn).Read crypto/tls.(*Conn).Write runtime.gopanic", names, " ")
+               for (i in names) wanted[names[i]] }
+       END { printf "  sites: %d of %d functions, %d of them again on growth", n["once"] + n["again"], all, n["again"]
+             for (name in missing) printf "; %s: %s", name, missing[name]
+             print "" }' "$1"
+}
+
 for version; do
   export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
   [ "$version" = local ] || GOTOOLCHAIN=go$version
-  echo "$(cd "$work" && go version | cut -d' ' -f3)"
+  (cd "$work" && go version | cut -d' ' -f3)
   build plain 0 || continue
   "$work/dwarf" "$work/plain" >"$work/debug.txt"
   compare dwarf "$work/plain.txt" "$work/debug.txt"
   go tool nm "$work/plain" >"$work/nm.txt"
   compare symbols "$work/plain.txt" "$work/nm.txt"
+  sites "$work/plain.txt"
   build stripped 0 -ldflags '-s -w' && echo -n "  stripped" && compare builds "$work/plain.txt" "$work/stripped.txt"
   build pie 0 -buildmode=pie -ldflags '-s -w' && echo -n "  PIE" && compare builds "$work/plain.txt" "$work/pie.txt"
   build cgo 1 -ldflags '-linkmode=external' || continue
