@@ -6,14 +6,16 @@
 
 namespace sonde {
 
-Worker::~Worker()
+void Worker::stop()
 {
   {
     const std::scoped_lock lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable())
+    thread_.join();
+  waiting_.clear();
 }
 
 void Worker::post(std::function<void()> work)

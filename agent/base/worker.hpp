@@ -15,11 +15,12 @@ public:
   Worker() : thread_([this] { run(); }) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
-  // What is under way is finished, what waits is dropped.
-  ~Worker();
+  ~Worker() { stop(); }
 
   // Any thread.
   void post(std::function<void()> work);
+  // Finishes what is under way and drops what waits. Nothing may be posted any more.
+  void stop();
   // Returns when all that was posted before is done. Not on the worker's own thread.
   void drain();
 

@@ -36,7 +36,7 @@ LiveExecutables::LiveExecutables(EventLoop& loop,
 LiveExecutables::~LiveExecutables()
 {
   *self_ = nullptr;
-  worker_.drain();
+  worker_.stop();
   closer_.drain();
   std::vector<bpf::UprobeLinks> links;
   for (auto& [key, file] : files_)
@@ -117,9 +117,11 @@ void LiveExecutables::remove(UprobeUser& user)
     return;
   const auto member = *found;
   members_.erase(found);
-  worker_.drain();
-  closer_.drain();
-  planner_.forget();
+  {
+    const std::scoped_lock lock(gate_);
+    std::const_pointer_cast<UprobeMember>(member)->user = nullptr;
+    planner_.forget();
+  }
   remembered_.clear();
   std::vector<bpf::UprobeLinks> links;
   for (auto& [key, file] : files_) {
@@ -130,7 +132,6 @@ void LiveExecutables::remove(UprobeUser& user)
   }
   close_links(std::move(links));
   count(user.name(), [](Count& count) { count.files = count.sites = 0; });
-  std::const_pointer_cast<UprobeMember>(member)->user = nullptr;
 }
 
 LiveExecutables::Members LiveExecutables::asked_about(bool library, std::string_view path) const
@@ -242,6 +243,7 @@ void LiveExecutables::ask(File& file, const Members& members, OpenFile open)
                 key = file.key,
                 library = file.about.library,
                 process = ProcessId{tgid, start}] {
+    const std::unique_lock lock(gate_);
     auto plans = planner_.plan(open, library, process, members);
     post([this, key, state = open.state, plans = std::move(plans)] {
       const bool none = std::ranges::none_of(
@@ -296,7 +298,7 @@ bool LiveExecutables::number(File& file)
 
 void LiveExecutables::attach(File& file, const OpenFile& open)
 {
-  std::vector<std::pair<std::uint64_t, ProbePlan>> plans;
+  std::vector<std::pair<std::shared_ptr<const UprobeMember>, ProbePlan>> plans;
   for (auto& use : file.uses) {
     if (use.state != State::kPlanned || use.paused)
       continue;
@@ -307,7 +309,7 @@ void LiveExecutables::attach(File& file, const OpenFile& open)
       use.refusal = {"not_attached", ready.error().message()};
     } else {
       use.state = State::kAttaching;
-      plans.emplace_back(use.member->serial, *use.plan);
+      plans.emplace_back(use.member, *use.plan);
     }
   }
   if (plans.empty())
@@ -316,13 +318,24 @@ void LiveExecutables::attach(File& file, const OpenFile& open)
   worker_.post([this, plans = std::move(plans), open, key = file.key, number = file.about.number] {
     // Shared: what is posted must be copyable.
     auto results = std::make_shared<std::vector<Attached>>();
-    for (const auto& [serial, plan] : plans)
-      results->push_back({serial,
-                          plan.sites.empty() ? Result<std::vector<bpf::UprobeLinks>>()
-                          : kind_            ? attach_plan(*kind_, plan, *open.fd, number)
-                                  : Result<std::vector<bpf::UprobeLinks>>(Failure(kind_.error()))});
+    for (const auto& [member, plan] : plans) {
+      const std::scoped_lock lock(gate_);
+      if (member->user != nullptr)
+        results->push_back({member->serial, attach_sites(plan, *open.fd, number)});
+    }
     post([this, key, results] { attached(key, std::move(*results)); });
   });
+}
+
+Result<std::vector<bpf::UprobeLinks>> LiveExecutables::attach_sites(const ProbePlan& plan,
+                                                                    const UniqueFd& file,
+                                                                    std::uint32_t number) const
+{
+  if (plan.sites.empty())
+    return std::vector<bpf::UprobeLinks>();
+  if (!kind_)
+    return Failure(kind_.error());
+  return attach_plan(*kind_, plan, file, number);
 }
 
 void LiveExecutables::attached(const FileKey& key, std::vector<Attached> results)

@@ -132,6 +132,8 @@ private:
   void ask(File& file, const Members& members, OpenFile open);
   void planned(const FileKey& key, const std::shared_ptr<const FilePlans>& plans);
   void attach(File& file, const OpenFile& open);
+  Result<std::vector<bpf::UprobeLinks>>
+  attach_sites(const ProbePlan& plan, const UniqueFd& file, std::uint32_t number) const;
   void attached(const FileKey& key, std::vector<Attached> results);
   bool number(File& file);
   void detach(const std::vector<FileKey>& keys, std::uint64_t rest_until_ns);
@@ -180,7 +182,10 @@ private:
 
   // Shared with what was posted to the loop: gone when this is.
   std::shared_ptr<LiveExecutables*> self_;
-  ProbePlanner planner_;  // the worker's, or anybody's while it is idle
+  // Held by the worker while it is within a family's code or uses its programs, and by remove()
+  // when it takes the family out.
+  std::mutex gate_;
+  ProbePlanner planner_;  // under gate_
   Worker worker_;
   Worker closer_;
 };

@@ -210,9 +210,11 @@ void LiveExecutables::look_into(std::vector<ProcessId> processes)
         return member->user != nullptr && member->user->wants_library(name);
       });
     };
-    for (const auto& process : processes)
+    for (const auto& process : processes) {
+      const std::unique_lock lock(gate_);
       if (auto libraries = open_libraries(procfs_, process.tgid, wants); !libraries.empty())
         post([this, process, libraries = std::move(libraries)] { found(process, libraries); });
+    }
   });
 }
 

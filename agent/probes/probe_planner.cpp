@@ -64,6 +64,8 @@ ProbePlanner::plan(const OpenFile& file,
                    const std::vector<std::shared_ptr<const UprobeMember>>& members)
 {
   auto plans = std::make_shared<FilePlans>();
+  if (std::ranges::none_of(members, [](const auto& member) { return member->user != nullptr; }))
+    return plans;
   // A descriptor of its own: the reader closes it.
   auto elf = elf::ElfFile::open(UniqueFd(::fcntl(file.fd->get(), F_DUPFD_CLOEXEC, 0)));
   if (!elf) {

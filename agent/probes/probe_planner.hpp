@@ -15,9 +15,9 @@
 
 namespace sonde {
 
-// A family among the users. Shared: results that are under way when it leaves find it gone.
+// A family among the users. Shared: work that is under way when it leaves finds it gone.
 struct UprobeMember {
-  UprobeUser* user = nullptr;  // null when it left; changes while the worker is idle
+  UprobeUser* user = nullptr;  // null when it left; see LiveExecutables::gate_
   std::uint64_t serial = 0;
 };
 
