@@ -71,13 +71,17 @@ struct Program : Findings {
   bool by_unwinder = false;  // its panics are seen in libgcc_s alone
 };
 
-std::string note_of(const elf::RustBinary& binary)
+// The compiler, where panics are seen, and as many crates as a line holds.
+std::string note_of(const elf::RustBinary& binary, std::string_view panics)
 {
-  std::string note = fmt::format("rustc {}", binary.rustc.empty() ? "unknown" : binary.rustc);
-  for (const auto& crate : binary.crates)
-    note += fmt::format(" {}-{}", crate.name, crate.version);
-  if (note.size() > 512)
-    note.resize(note.rfind(' ', 512));
+  std::string note =
+      fmt::format("rustc {}{}", binary.rustc.empty() ? "unknown" : binary.rustc, panics);
+  std::string_view separator = "; ";
+  for (const auto& crate : binary.crates) {
+    if (note.size() + crate.name.size() + crate.version.size() > 240)
+      break;
+    note += fmt::format("{}{}-{}", std::exchange(separator, " "), crate.name, crate.version);
+  }
   return note;
 }
 
@@ -191,27 +195,33 @@ PlanResult Rust::plan_rust(const elf::ElfFile& file, const elf::RustBinary& bina
   auto found = std::make_shared<Program>();
   found->language = Language::kRust;
   found->rustc = binary.rustc;
-  ProbePlan none;
-  none.note = note_of(binary);
+  const auto probed = [&](elf::AddressRange function, const bpf_program* program) {
+    auto plan = plan_of(elf::c_entry_site(file, function), program, found);
+    if (plan)
+      plan->note = note_of(binary, "");
+    return plan;
+  };
+  std::string why;
   if (binary.panic) {
-    auto plan = plan_of(elf::c_entry_site(file, *binary.panic), skeleton_->progs.rust_panic, found);
-    if (plan) {
-      plan->note = none.note;
+    auto plan = probed(*binary.panic, skeleton_->progs.rust_panic);
+    if (plan)
       return plan;
-    }
-    none.note += "; panics: " + plan.error().text;
-  } else if (binary.shared_unwinder) {
-    none.note += "; stripped, panics are counted in libgcc_s";
+    why = plan.error().text;
   } else if (const auto raise =
                  find_function(file, [](std::string_view name) { return name == kRaise; })) {
-    if (auto plan = plan_of(elf::c_entry_site(file, *raise), skeleton_->progs.rust_unwind, found)) {
-      plan->note = none.note;
+    auto plan = probed(*raise, skeleton_->progs.rust_unwind);
+    if (plan)
       return plan;
-    }
+    why = plan.error().text;
   } else {
-    none.note += "; panics are not counted: it is stripped and unwinds by code of its own";
+    why = "stripped";
   }
   found->by_unwinder = binary.shared_unwinder;
+  ProbePlan none;
+  none.note = note_of(binary,
+                      fmt::format("; {}: panics are {}",
+                                  why,
+                                  binary.shared_unwinder ? "counted in libgcc_s" : "not counted"));
   none.findings = std::move(found);
   return none;
 }
