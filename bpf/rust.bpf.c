@@ -16,14 +16,23 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 ROWS(panic_rows, SONDE_SLOTS, struct sonde_panic_row);
 
-/* Threads whose panic was counted where it began, and which will raise an exception for it; a panic
- * that aborts leaves its entry behind, hence LRU. */
+#define PANICKING_CELLS 256
+
+/* Threads whose panic was counted where it began, and which will raise an exception for it within
+ * microseconds, each in the cell of its number. Of two in one cell one would be counted twice. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, __u64); /* pid_tgid */
-	__type(value, __u8);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PANICKING_CELLS);
+	__type(key, __u32);
+	__type(value, __u64); /* pid_tgid */
 } panicking SEC(".maps");
+
+static __always_inline __u64 *panicking__cell(__u64 thread)
+{
+	__u32 cell = (__u32)thread % PANICKING_CELLS;
+
+	return bpf_map_lookup_elem(&panicking, &cell);
+}
 
 static __always_inline struct sonde_panic_row *panic__row(__u64 pid_tgid)
 {
@@ -36,14 +45,15 @@ SEC("uprobe.multi")
 int rust_panic(struct pt_regs *ctx)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
+	__u64 *cell = panicking__cell(thread);
 	struct sonde_panic_row *row;
-	__u8 one = 1;
 
 	uprobe__hit(ctx);
 	row = panic__row(thread);
 	if (row)
 		__sync_fetch_and_add(&row->rust, 1);
-	bpf_map_update_elem(&panicking, &thread, &one, BPF_ANY);
+	if (cell)
+		*cell = thread;
 	return 0;
 }
 
@@ -52,13 +62,18 @@ SEC("uprobe.multi")
 int rust_unwind(struct pt_regs *ctx)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
+	__u64 *cell = panicking__cell(thread);
 	struct sonde_panic_row *row;
 	__u64 class = 0;
 
 	uprobe__hit(ctx);
 	bpf_probe_read_user(&class, sizeof(class), (void *)PT_REGS_PARM1(ctx));
-	if (class != RUST_EXCEPTION_CLASS || !bpf_map_delete_elem(&panicking, &thread))
+	if (class != RUST_EXCEPTION_CLASS)
 		return 0;
+	if (cell && *cell == thread) {
+		*cell = 0;
+		return 0;
+	}
 	row = panic__row(thread);
 	if (row)
 		__sync_fetch_and_add(&row->rust, 1);
