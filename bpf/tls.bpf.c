@@ -124,10 +124,8 @@ static __always_inline int returned(struct pt_regs *regs)
 		thread->received = 0;
 	if (!stream || !bytes)
 		return 0;
-	if (!under && stream->over && stream->over == thread->under[SONDE_SOCKET_RECEIVED].id)
-		under = &thread->under[SONDE_SOCKET_RECEIVED];
 	thread->base = call.function == SONDE_TLS_SENDFILE ? 0 : call.buffer;
-	return stream__passed(thread, stream, under, key.tgid,
+	return stream__passed(thread, stream, key.tgid,
 			      call.function == SONDE_TLS_READ ? SONDE_SOCKET_RECEIVED
 							      : SONDE_SOCKET_SENT,
 			      bytes);
@@ -204,18 +202,16 @@ static __always_inline int tls__uses(struct sock *sk, int bytes, const int direc
 	if (!socket || !socket->id)
 		return 0;
 	under = &thread->under[direction];
-	if (under->id != socket->id) {
-		under__describe(under, sk, transport);
-		under->id = socket->id;
-		under->verdict = socket->verdict;
-	}
+	under->id = socket->id;
+	under->address = (__u64)sk;
+	under->verdict = socket->verdict;
 	inner = thread->calls[1].stack != 0;
 	if (thread->calls[inner & 1].stack)
 		thread->calls[inner & 1].under = direction + 1;
 	else if (direction == SONDE_SOCKET_RECEIVED && bytes > 0)
 		thread->received = 1;
 	if (direction == SONDE_SOCKET_SENT && (thread->pieces || thread->unkept))
-		rust__sends(thread);
+		rust__sends(thread, task->tgid);
 	return 0;
 }
 

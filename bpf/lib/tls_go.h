@@ -60,7 +60,6 @@ go__stream(struct sonde_tls_thread *thread, const struct sonde_tls_key *key, boo
 	struct sonde_tls_under *under = &thread->under[SONDE_SOCKET_SENT];
 	struct sonde_tls_stream *stream = bpf_map_lookup_elem(&tls_streams, key);
 	const struct sonde_tls_under *within = NULL;
-	int transport = -1;
 	struct sock *sk;
 	__u64 data = 0;
 
@@ -69,33 +68,28 @@ go__stream(struct sonde_tls_thread *thread, const struct sonde_tls_key *key, boo
 	if (bpf_probe_read_user(&data, sizeof(data), (void *)(key->connection + 8)))
 		return stream;
 	sk = go__socket(data);
-	if (sk)
-		transport = under__transport(sk);
-	if (transport >= 0) {
-		under__describe(under, sk, transport);
+	if (sk && under__transport(sk) >= 0) {
+		under->id = 0;
+		under->address = (__u64)sk;
 		within = under;
 	}
 	return stream__find(thread, key, within, handshake ? SONDE_TLS_HANDSHAKE : SONDE_TLS_WRITE);
 }
 
-static __always_inline int go__passes(__u64 connection, int direction, __u64 base, __u64 bytes)
+static __always_inline int go__passes(struct sonde_tls_thread *thread, __u64 connection,
+				      int direction, __u64 base, __u64 bytes)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct sonde_tls_key key = {.connection = connection, .tgid = task->tgid};
-	struct sonde_tls_thread *thread = tls__thread(task, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	const struct sonde_tls_under *under;
 	struct sonde_tls_stream *stream;
 
-	if (!thread || bytes > 0x7fffffff)
+	if (bytes > 0x7fffffff)
 		return 0;
 	stream = go__stream(thread, &key, !bytes);
 	if (!stream || !bytes)
 		return 0;
-	under = stream->address && stream->address == thread->under[SONDE_SOCKET_SENT].address
-			? &thread->under[SONDE_SOCKET_SENT]
-			: NULL;
 	thread->base = base;
-	return stream__passed(thread, stream, under, key.tgid, direction, bytes);
+	return stream__passed(thread, stream, key.tgid, direction, bytes);
 }
 
 #if defined(__TARGET_ARCH_x86)
@@ -107,43 +101,43 @@ static __always_inline int go__passes(__u64 connection, int direction, __u64 bas
  * into its caller, at that of memmove: AX to, BX from, CX how much. */
 static __always_inline int go__reads(struct pt_regs *regs, __u32 cookie)
 {
-	struct {
-		__u64 base;
-		__u64 length;
-		__u64 capacity;
-		__u64 read;
-	} reader;
-	__u64 left, connection = 0;
+	struct sonde_tls_thread *thread =
+		tls__thread(bpf_get_current_task_btf(), BPF_LOCAL_STORAGE_GET_F_CREATE);
+	__u64 connection, base, bytes = regs->cx, *reader;
 
-	if (cookie & SONDE_TLS_GO_COPIES) {
-		if (!regs->cx || bpf_probe_read_user(&connection, sizeof(connection),
-						     (void *)(regs->sp + (cookie >> 16))))
-			return 0;
-		return go__passes(connection, SONDE_SOCKET_RECEIVED, regs->bx, regs->cx);
-	}
-	if (bpf_probe_read_user(&reader, sizeof(reader), (void *)regs->ax) ||
-	    reader.read >= reader.length)
+	if (!thread || !bytes)
 		return 0;
-	left = reader.length - reader.read;
-	if (left > regs->cx)
-		left = regs->cx;
-	return left ? go__passes(regs->ax - (cookie >> 16), SONDE_SOCKET_RECEIVED,
-				 reader.base + reader.read, left)
-		    : 0;
+	reader = thread->words;
+	if (cookie & SONDE_TLS_GO_COPIES) {
+		if (bpf_probe_read_user(reader, 8, (void *)(regs->sp + (cookie >> 16))))
+			return 0;
+		connection = reader[0];
+		base = regs->bx;
+	} else {
+		if (bpf_probe_read_user(reader, 32, (void *)regs->ax) || reader[3] >= reader[1])
+			return 0;
+		connection = regs->ax - (cookie >> 16);
+		base = reader[0] + reader[3];
+		if (bytes > reader[1] - reader[3])
+			bytes = reader[1] - reader[3];
+	}
+	return go__passes(thread, connection, SONDE_SOCKET_RECEIVED, base, bytes);
 }
 
 /* At the begin of (*Conn).writeRecordLocked: AX the connection, BX the type, CX and DI the bytes. */
 static __always_inline int go__writes(struct pt_regs *regs, __u32 cookie)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	struct sonde_tls_thread *thread = tls__thread(task, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	__u8 type = regs->bx, alert[2] = {};
+	__u64 bytes = type == GO_RECORD_APPLICATION ? regs->di : 0;
 
+	if (!thread)
+		return 0;
 	if ((cookie & SONDE_TLS_GO_AGAIN_ON_GROWTH) && (regs->flags & GO_JUMPS))
 		return 0;
-	if (type == GO_RECORD_HANDSHAKE)
-		return go__passes(regs->ax, SONDE_SOCKET_SENT, 0, 0);
-	if (type == GO_RECORD_APPLICATION)
-		return regs->di ? go__passes(regs->ax, SONDE_SOCKET_SENT, regs->cx, regs->di) : 0;
+	if (type == GO_RECORD_HANDSHAKE || bytes)
+		return go__passes(thread, regs->ax, SONDE_SOCKET_SENT, regs->cx, bytes);
 	/* close_notify. */
 	if (type != GO_RECORD_ALERT || bpf_probe_read_user(alert, 2, (void *)regs->cx) ||
 	    alert[1] != 0)

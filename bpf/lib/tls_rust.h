@@ -33,8 +33,9 @@ static __always_inline struct sonde_tls_thread *rust__thread(struct task_struct 
 	return thread;
 }
 
-static __always_inline struct sonde_tls_stream *rust__stream(struct sonde_tls_key *key,
-							     const struct sonde_tls_under *under)
+static __always_inline struct sonde_tls_stream *
+rust__stream(struct sonde_tls_thread *thread, struct sonde_tls_key *key,
+	     const struct sonde_tls_under *under)
 {
 	struct sonde_tls_stream *stream;
 
@@ -44,47 +45,38 @@ static __always_inline struct sonde_tls_stream *rust__stream(struct sonde_tls_ke
 	stream = bpf_map_lookup_elem(&tls_streams, key);
 	if (stream && stream->over == under->id)
 		return stream;
-	return stream__begin(key, under, SONDE_SOCKET_OLDER);
+	return stream__begin(thread, key, under, SONDE_SOCKET_OLDER);
 }
 
-/* One piece has been sent to the socket that the thread used last. */
-__noinline int tls_piece_sent(struct sonde_tls_thread *thread, __u32 index)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct sonde_tls_key key = {.tgid = task->tgid};
+struct rust_sent {
+	struct sonde_tls_thread *thread;
 	struct sonde_tls_stream *stream;
-	__u32 length;
+	__u32 tgid;
+};
 
-	if (!thread)
-		return 0;
-	stream = rust__stream(&key, &thread->under[SONDE_SOCKET_SENT]);
-	if (!stream)
-		return 0;
-	if (index >= SONDE_TLS_PIECES) {
-		/* A hole, as the positions tell. */
-		stream->socket.count[SONDE_SOCKET_SENT] += thread->unkept;
-		return 0;
-	}
-	length = thread->piece[index].length;
-	if (!length)
-		return 0;
+static long rust__piece_sent(__u32 index, struct rust_sent *sent)
+{
+	struct sonde_tls_thread *thread = sent->thread;
+
+	index &= SONDE_TLS_PIECES - 1;
 	thread->base = thread->piece[index].base;
-	return stream__passed(thread, stream, &thread->under[SONDE_SOCKET_SENT], key.tgid,
-			      SONDE_SOCKET_SENT, length);
+	stream__passed(thread, sent->stream, sent->tgid, SONDE_SOCKET_SENT,
+		       thread->piece[index].length);
+	return 0;
 }
 
 /* The thread sends: what it has encrypted passes. */
-static __always_inline void rust__sends(struct sonde_tls_thread *thread)
+static __always_inline void rust__sends(struct sonde_tls_thread *thread, __u32 tgid)
 {
-	__u32 pieces = thread->pieces;
+	struct sonde_tls_key key = {.tgid = tgid};
+	struct rust_sent sent = {.thread = thread, .tgid = tgid};
 
-	for (__u32 i = 0; i < SONDE_TLS_PIECES; i++) {
-		if (i >= pieces)
-			break;
-		tls_piece_sent(thread, i);
+	sent.stream = rust__stream(thread, &key, &thread->under[SONDE_SOCKET_SENT]);
+	if (sent.stream) {
+		bpf_loop(thread->pieces, rust__piece_sent, &sent, 0);
+		/* A hole, as the positions tell. */
+		sent.stream->socket.count[SONDE_SOCKET_SENT] += thread->unkept;
 	}
-	if (thread->unkept)
-		tls_piece_sent(thread, SONDE_TLS_PIECES);
 	thread->pieces = 0;
 	thread->unkept = 0;
 }
@@ -152,24 +144,22 @@ static __always_inline int rust__decrypted(struct pt_regs *regs)
 	struct sonde_tls_key key = {.tgid = task->tgid};
 	struct sonde_tls_stream *stream;
 	struct sonde_tls_call call;
-	struct {
-		__u64 first;
-		__u64 base;
-		__u64 length;
-		__u64 type;
-	} plain;
+	__u64 *plain;
 
-	if (!thread || !tls__leave(thread, &call, PT_REGS_SP(regs)) ||
-	    bpf_probe_read_user(&plain, sizeof(plain), (void *)call.buffer) ||
-	    (plain.type & 0xff) != RUST_APPLICATION_DATA || !plain.length ||
-	    plain.length > SONDE_SOCKET_MAX_CALL)
+	if (!thread)
 		return 0;
-	stream = rust__stream(&key, &thread->under[SONDE_SOCKET_RECEIVED]);
+	/* A word, address, length and type. */
+	plain = thread->words;
+	if (!tls__leave(thread, &call, PT_REGS_SP(regs)) ||
+	    bpf_probe_read_user(plain, 32, (void *)call.buffer) ||
+	    (plain[3] & 0xff) != RUST_APPLICATION_DATA || !plain[2] ||
+	    plain[2] > SONDE_SOCKET_MAX_CALL)
+		return 0;
+	stream = rust__stream(thread, &key, &thread->under[SONDE_SOCKET_RECEIVED]);
 	if (!stream)
 		return 0;
-	thread->base = plain.base;
-	return stream__passed(thread, stream, &thread->under[SONDE_SOCKET_RECEIVED], key.tgid,
-			      SONDE_SOCKET_RECEIVED, plain.length);
+	thread->base = plain[1];
+	return stream__passed(thread, stream, key.tgid, SONDE_SOCKET_RECEIVED, plain[2]);
 }
 
 static __always_inline int rust__decrypts(struct pt_regs *regs)

@@ -7,6 +7,9 @@
 
 #define TLS_STREAMS 16384
 
+SONDE_STATIC_ASSERT(sizeof(struct socket_order) <= sizeof(((struct sonde_tls_thread *)0)->order),
+		    "fits its place");
+
 /* Until the library frees the connection or its socket is destroyed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -38,26 +41,27 @@ static __always_inline enum socket_layout call__arguments(struct task_struct *ta
 }
 
 /* A stream that nothing is known of yet but, perhaps, its socket. */
-static __always_inline struct sonde_tls_stream *stream__begin(const struct sonde_tls_key *key,
-							      const struct sonde_tls_under *under,
-							      __u16 state)
+static __always_inline struct sonde_tls_stream *
+stream__begin(struct sonde_tls_thread *thread, const struct sonde_tls_key *key,
+	      const struct sonde_tls_under *under, __u16 state)
 {
-	struct sonde_tls_stream fresh = {.socket.state = state};
+	struct sonde_tls_stream *fresh = &thread->fresh;
 
+	__builtin_memset(fresh, 0, sizeof(*fresh));
+	fresh->socket.state = state;
 	if (under) {
-		fresh.over = under->id;
-		fresh.address = under->address;
+		fresh->over = under->id;
+		fresh->address = under->address;
 	}
-	if (bpf_map_update_elem(&tls_streams, key, &fresh, BPF_ANY))
+	if (bpf_map_update_elem(&tls_streams, key, fresh, BPF_ANY))
 		return NULL;
-	if (fresh.address)
-		bpf_map_update_elem(&tls_over, &fresh.address, key, BPF_ANY);
+	if (fresh->address)
+		bpf_map_update_elem(&tls_over, &fresh->address, key, BPF_ANY);
 	return bpf_map_lookup_elem(&tls_streams, key);
 }
 
 /* Announces the stream, or tells again of one whose socket has become known. */
-static __always_inline bool stream__announce(struct sonde_tls_stream *stream,
-					     const struct sonde_tls_under *under, __u32 tgid,
+static __always_inline bool stream__announce(struct sonde_tls_stream *stream, __u32 tgid,
 					     __u32 slot)
 {
 	struct sonde_socket_opened *to = socket__reserve(SONDE_KIND_SOCKET_OPENED, sizeof(*to));
@@ -84,20 +88,7 @@ static __always_inline bool stream__announce(struct sonde_tls_stream *stream,
 	to->tgid = tgid;
 	to->slot = slot;
 	to->generation = service__generation(slot);
-	if (under) {
-		to->netns = under->netns;
-		to->local_port = under->local_port;
-		to->remote_port = under->remote_port;
-		to->role = under->role;
-		__builtin_memcpy(to->local, under->local, sizeof(to->local));
-		__builtin_memcpy(to->remote, under->remote, sizeof(to->remote));
-	} else {
-		to->netns = 0;
-		to->local_port = to->remote_port = 0;
-		to->role = SONDE_SOCKET_ROLE_UNKNOWN;
-		__builtin_memset(to->local, 0, sizeof(to->local));
-		__builtin_memset(to->remote, 0, sizeof(to->remote));
-	}
+	under__describe(to, stream->address);
 	to->transport = SONDE_SOCKET_TLS;
 	to->from_start = !!(stream->socket.state & SONDE_SOCKET_FRESH);
 	to->padding = 0;
@@ -137,17 +128,17 @@ stream__find(struct sonde_tls_thread *thread, const struct sonde_tls_key *key,
 	    under__may_be_tls(&thread->under[SONDE_SOCKET_RECEIVED]))
 		under = &thread->under[SONDE_SOCKET_RECEIVED];
 	if (!stream)
-		return stream__begin(key, under, state);
+		return stream__begin(thread, key, under, state);
 	if (within && stream->address &&
 	    (stream->address != within->address || stream->over != within->id))
-		return stream__begin(key, within, state);
+		return stream__begin(thread, key, within, state);
 	if (under && !stream->address) {
 		stream->over = under->id;
 		stream->address = under->address;
 		bpf_map_update_elem(&tls_over, &stream->address, key, BPF_ANY);
 		/* It is announced with what is known now, again if need be. */
 		if (stream->socket.id)
-			stream__announce(stream, under, key->tgid, service__slot(key->tgid));
+			stream__announce(stream, key->tgid, service__slot(key->tgid));
 	}
 	return stream;
 }
@@ -179,28 +170,30 @@ static __always_inline int tls__ended(__u64 connection, __u32 tgid, int directio
 
 /* `bytes` have passed in `direction`; they lie at thread->base. */
 static __always_inline int stream__passed(struct sonde_tls_thread *thread,
-					  struct sonde_tls_stream *stream,
-					  const struct sonde_tls_under *under, __u32 tgid,
+					  struct sonde_tls_stream *stream, __u32 tgid,
 					  int direction, __u32 bytes)
 {
-	struct socket_order call = {.direction = direction, .flags = SONDE_SOCKET_STARTS_CALL};
+	struct socket_order *call = (struct socket_order *)thread->order;
 	__u64 wish;
 
 	SOCKET_COUNT(calls[direction & 1]);
-	call.tgid = tgid;
-	call.slot = service__slot(tgid);
-	if (!stream->socket.id && !stream__announce(stream, under, tgid, call.slot)) {
+	__builtin_memset(call, 0, sizeof(*call));
+	call->direction = direction;
+	call->flags = SONDE_SOCKET_STARTS_CALL;
+	call->tgid = tgid;
+	call->slot = service__slot(tgid);
+	if (!stream->socket.id && !stream__announce(stream, tgid, call->slot)) {
 		stream->socket.state = SONDE_SOCKET_OLDER;
 		return 0;
 	}
 	wish = wish_of(&stream->socket, direction);
-	call.socket = stream->socket.id;
-	call.generation = service__generation(call.slot);
-	call.position = stream->socket.count[direction & 1];
+	call->socket = stream->socket.id;
+	call->generation = service__generation(call->slot);
+	call->position = stream->socket.count[direction & 1];
 	stream->socket.count[direction & 1] += bytes;
-	call.left = bytes;
+	call->left = bytes;
 	if ((wish >> 32 & 7) == SONDE_SOCKET_IGNORE)
 		return 0;
-	report(&stream->socket, &call, wish);
+	report(&stream->socket, call, wish);
 	return 0;
 }

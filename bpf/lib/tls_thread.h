@@ -66,27 +66,31 @@ static __always_inline int under__transport(struct sock *sk)
 	return protocol == SONDE_IPPROTO_MPTCP ? SONDE_SOCKET_MPTCP : -1;
 }
 
-static __always_inline void under__describe(struct sonde_tls_under *to, struct sock *sk,
-					    int transport)
+/* What a record says of the socket. It is in use, or was a moment ago: only then has a thread noted it. */
+static __always_inline void under__describe(struct sonde_socket_opened *to, __u64 address)
 {
+	struct sock *sk = (struct sock *)address;
 	__u32 *local = (__u32 *)to->local, *remote = (__u32 *)to->remote;
-	struct sonde_socket_port port = {.port = BPF_CORE_READ(sk, __sk_common.skc_num)};
+	struct sonde_socket_port port = {};
+	__u16 family;
 
-	to->id = 0;
-	to->verdict = 0;
-	to->address = (__u64)sk;
-	to->netns = port.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	__builtin_memset(to->local, 0, sizeof(to->local));
-	__builtin_memset(to->remote, 0, sizeof(to->remote));
+	to->netns = 0;
 	to->local_port = to->remote_port = 0;
 	to->role = SONDE_SOCKET_ROLE_UNKNOWN;
-	if (transport == SONDE_SOCKET_UNIX)
+	__builtin_memset(to->local, 0, sizeof(to->local));
+	__builtin_memset(to->remote, 0, sizeof(to->remote));
+	if (!sk)
 		return;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	to->netns = port.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	if (family != SONDE_AF_INET && family != SONDE_AF_INET6)
+		return;
+	port.port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	to->role = bpf_map_lookup_elem(&socket_ports, &port) ? SONDE_SOCKET_ROLE_SERVER
 							     : SONDE_SOCKET_ROLE_CLIENT;
 	to->local_port = port.port;
 	to->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == SONDE_AF_INET) {
+	if (family == SONDE_AF_INET) {
 		local[2] = remote[2] = bpf_htonl(0xffff);
 		local[3] = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
 		remote[3] = BPF_CORE_READ(sk, __sk_common.skc_daddr);

@@ -53,16 +53,10 @@ struct sonde_tls_key {
 
 /* The socket that a thread used last. */
 struct sonde_tls_under {
-	__u64 id; /* of the tap's; 0: none, or not known */
+	__u64 id;      /* of the tap's; 0: none, or not known */
 	__u64 address; /* in the kernel's memory */
-	__u32 netns;
 	__u32 verdict;
-	__u16 local_port;
-	__u16 remote_port;
-	__u8 role;
-	__u8 padding[3];
-	__u8 local[16];
-	__u8 remote[16];
+	__u32 padding;
 };
 
 /* A call into the library that has not returned. */
@@ -78,6 +72,13 @@ struct sonde_tls_call {
 };
 
 #define SONDE_TLS_DEPTH 2 /* TLS within TLS: through a proxy */
+
+/* Of each connection. */
+struct sonde_tls_stream {
+	struct sonde_socket socket;
+	__u64 over; /* the id of the socket; 0: not known */
+	__u64 address; /* its address; likewise */
+};
 
 /* Plaintext that was encrypted and not yet sent. */
 struct sonde_tls_piece {
@@ -99,17 +100,14 @@ struct sonde_tls_thread {
 	__u8 padding[5];
 	__u64 unkept;  /* bytes behind them, for which there was no room */
 	struct sonde_tls_piece piece[SONDE_TLS_PIECES];
-};
-
-/* Of each connection. */
-struct sonde_tls_stream {
-	struct sonde_socket socket;
-	__u64 over; /* the id of the socket; 0: not known */
-	__u64 address; /* its address; likewise */
+	/* What the stack has no place for: words of the caller's memory, a stream that begins. */
+	__u64 words[4];
+	struct sonde_tls_stream fresh;
+	__u64 order[10]; /* struct socket_order */
 };
 
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_key) == 16, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_under) == 64, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_under) == 24, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_call) == 40, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 488, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 608, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_stream) == 88, "wire format");

@@ -18,8 +18,6 @@ protected:
   {
     if (const auto kind = bpf::choose_uprobes(); !kind)
       GTEST_SKIP() << kind.error().message();
-    if (!bpf::return_probes_are_safe())
-      GTEST_SKIP() << "return probes are not safe here";
   }
 
   void start(std::uint32_t server, std::uint32_t client)

@@ -102,6 +102,8 @@ protected:
   void SetUp() override
   {
     TlsNode::SetUp();
+    if (!IsSkipped() && !bpf::return_probes_are_safe())
+      GTEST_SKIP() << "return probes are not safe here";
     tls_context();
   }
 };
