@@ -9,6 +9,7 @@
 #include "tests/support/node_fixture.hpp"
 
 #include "agent/bpf/skeleton.hpp"
+#include "agent/bpf/uprobes.hpp"
 
 namespace sonde::testing {
 namespace {
@@ -44,8 +45,11 @@ TEST(FullNode, KeepsItsMapsWithinSixteenMebibytesAndOneForEachCpu)
   std::size_t bytes = 0;
   for (const auto* family : families()) {
     const bool needs_tap = family->name == "socket" || family->name == "tls";
-    const bool cannot = needs_tap && !why_no_tap("tracepoints").empty() &&
-                        !why_no_tap("functions").empty();
+    const bool needs_uprobes = family->name == "rust" || family->name == "tls" ||
+                               family->name == "go_http" || family->name == "go_grpc";
+    const bool cannot =
+        (needs_tap && !why_no_tap("tracepoints").empty() && !why_no_tap("functions").empty()) ||
+        (needs_uprobes && !bpf::choose_uprobes());
     EXPECT_EQ(node.start(family->name).has_value(), !cannot) << family->name;
   }
   for (const auto& map : node.hooks().maps())
