@@ -43,7 +43,8 @@ static __always_inline void go_http__end(struct go_routine *routine,
 
 	handling->start_ns = 0;
 	GO_HTTP_COUNT(requests);
-	if (!binary || !go_http__copy(handling->copy, binary->request_size, request))
+	if (!binary ||
+	    (!end->copied && !go_http__copy(handling->copy, binary->request_size, request)))
 		return;
 	if (go_http__at(handling->copy, binary->request_tls))
 		end->flags |= SONDE_GO_HTTP_TLS;
@@ -75,6 +76,8 @@ static __always_inline void go_http__end_badly(struct go_routine *routine,
 	}
 	if (http2) {
 		end.flags |= SONDE_GO_HTTP_2;
+		end.copied = binary->http2[0].writer_state != SONDE_GO_ABSENT &&
+			     binary->http2[0].request == SONDE_GO_ABSENT;
 	} else {
 		conn = go__word(handling->writer + binary->response_conn);
 		if (conn && go__read(&hijacked, 1, conn + binary->conn_hijacked) && hijacked) {
@@ -115,6 +118,7 @@ static __always_inline int go_http__start(void *ctx, struct go_routine *routine,
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct go_http_handling *handling = go_http__handling(routine);
+	struct sonde_go_http_binary *binary;
 
 	if (!handling)
 		return 0;
@@ -128,6 +132,11 @@ static __always_inline int go_http__start(void *ctx, struct go_routine *routine,
 	handling->request = request;
 	handling->writer = http2 ? 0 : writer;
 	go_http__forget(handling);
+	/* From Go 1.27 on HTTP/2 keeps no reference to it: it may be gone before its handler is. */
+	binary = go_http__binary(hit.file);
+	if (binary && binary->http2[0].writer_state != SONDE_GO_ABSENT &&
+	    binary->http2[0].request == SONDE_GO_ABSENT)
+		go_http__copy(handling->copy, binary->request_size, request);
 	handling->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -202,6 +211,15 @@ int go_http2_end(struct pt_regs *ctx)
 		GO_HTTP_COUNT(unreadable);
 		handling->start_ns = 0;
 		return 0;
+	}
+	if (offsets->request == SONDE_GO_ABSENT) {
+		__u32 at = binary->request_pattern & (SONDE_GO_COPY - 1);
+
+		end.copied = true;
+		if (at <= SONDE_GO_COPY - 16 && binary->request_pattern != SONDE_GO_ABSENT &&
+		    go__word(request + binary->request_url) ==
+			    go_http__at(handling->copy, binary->request_url))
+			go__read(handling->copy + at, 16, request + at);
 	}
 	end.status = (__u16)go__word(state + offsets->status);
 	end.response_bytes = go__word(state + offsets->written);

@@ -71,6 +71,7 @@ struct go_http_end {
 	__u64 response_bytes;
 	__u32 status;
 	__u32 flags;
+	bool copied; /* the request, when it began */
 };
 
 static __always_inline void go_http__tell(const struct sonde_go_http_binary *binary, __u16 kind,
