@@ -127,8 +127,7 @@ static __always_inline __u8 go_grpc__code(const struct sonde_go_grpc_binary *bin
 }
 
 /* (*Server).handleStream(s, t, stream): AX, (BX, CX), DI. */
-SEC("uprobe.multi")
-int go_grpc_server_start(struct pt_regs *ctx)
+GO_SITE(go_grpc_server_start)
 {
 	struct go_grpc_call call = {.object = GO_ARG3(ctx),
 				    .tgid = bpf_get_current_pid_tgid() >> 32,
@@ -140,8 +139,7 @@ int go_grpc_server_start(struct pt_regs *ctx)
 }
 
 /* (*http2Server).writeStatus(t, stream, status). */
-SEC("uprobe.multi")
-int go_grpc_server_end(struct pt_regs *ctx)
+GO_SITE(go_grpc_server_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_grpc_binary *binary = bpf_map_lookup_elem(&go_grpc_binaries, &hit.file);
@@ -164,8 +162,7 @@ int go_grpc_server_end(struct pt_regs *ctx)
 }
 
 /* grpc.newClientStream: on the goroutine that calls. */
-SEC("uprobe.multi")
-int go_grpc_client_start(struct pt_regs *ctx)
+GO_SITE(go_grpc_client_start)
 {
 	struct go_grpc_call call = {.object = GO_ROUTINE(ctx),
 				    .tgid = bpf_get_current_pid_tgid() >> 32,
@@ -177,8 +174,7 @@ int go_grpc_client_start(struct pt_regs *ctx)
 }
 
 /* (*clientStream).finish(cs, err): AX, (BX, CX). Only the first of several ends the call. */
-SEC("uprobe.multi")
-int go_grpc_client_end(struct pt_regs *ctx)
+GO_SITE(go_grpc_client_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_grpc_binary *binary = bpf_map_lookup_elem(&go_grpc_binaries, &hit.file);

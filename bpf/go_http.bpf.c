@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 #include "lib/go_http_client.h"
 #include "lib/go_http_count.h"
+#include "lib/go_http_routing.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -142,8 +143,7 @@ static __always_inline int go_http__start(void *ctx, struct go_routine *routine,
 }
 
 /* net/http.serverHandler.ServeHTTP(sh, rw, req): AX, (BX, CX), DI. */
-SEC("uprobe.multi")
-int go_http_start(struct pt_regs *ctx)
+GO_SITE(go_http_start)
 {
 	struct go_routine routine = GO_ROUTINE_OF(ctx);
 
@@ -151,8 +151,7 @@ int go_http_start(struct pt_regs *ctx)
 }
 
 /* (*serverConn).runHandler(sc, rw, req, handler): where handlers are called without the above. */
-SEC("uprobe.multi")
-int go_http2_start(struct pt_regs *ctx)
+GO_SITE(go_http2_start)
 {
 	struct go_routine routine = GO_ROUTINE_OF(ctx);
 
@@ -160,8 +159,7 @@ int go_http2_start(struct pt_regs *ctx)
 }
 
 /* net/http.(*response).finishRequest: the handler has returned. */
-SEC("uprobe.multi")
-int go_http_end(struct pt_regs *ctx)
+GO_SITE(go_http_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct go_routine routine = GO_ROUTINE_OF(ctx);
@@ -185,8 +183,7 @@ int go_http_end(struct pt_regs *ctx)
 }
 
 /* (*responseWriter).handlerDone of an HTTP/2 server. */
-SEC("uprobe.multi")
-int go_http2_end(struct pt_regs *ctx)
+GO_SITE(go_http2_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct go_routine routine = GO_ROUTINE_OF(ctx);
@@ -228,8 +225,7 @@ int go_http2_end(struct pt_regs *ctx)
 }
 
 /* net/http.(*conn).serve.func1: the connection's goroutine is done. */
-SEC("uprobe.multi")
-int go_http_connection_end(struct pt_regs *ctx)
+GO_SITE(go_http_connection_end)
 {
 	struct go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
@@ -241,8 +237,7 @@ int go_http_connection_end(struct pt_regs *ctx)
 }
 
 /* (*serverConn).sendServeMsg of an HTTP/2 server: a handler's goroutine calls it last of all. */
-SEC("uprobe.multi")
-int go_http2_done(struct pt_regs *ctx)
+GO_SITE(go_http2_done)
 {
 	struct go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
@@ -253,153 +248,14 @@ int go_http2_done(struct pt_regs *ctx)
 	return 0;
 }
 
-/* net/http.(*response).WriteHeader(w, code): the first bytes of the response are to come, and the
- * pattern is known. Attached while patterns are learned. */
-SEC("uprobe.multi")
-int go_http_header(struct pt_regs *ctx)
-{
-	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
-	struct go_http_handling *handling = go_http__handling(&routine);
-	struct go_http_end end = {.flags = SONDE_GO_HTTP_LEARNING};
-	struct sonde_go_http_key key = {.tgid = routine.tgid};
-	struct go_http_pattern pattern = {};
-	struct sonde_go_http_binary *binary;
-	__u8 told = 1;
-
-	binary = go_http__binary(hit.file);
-	if (!handling || !binary)
-		return 0;
-	handling->binary = hit.file;
-	if (!go_http__copy(handling->copy, binary->request_size,
-			   go__word(GO_ARG0(ctx) + binary->response_request)) ||
-	    go_http__at(handling->copy, binary->request_tls))
-		return 0;
-	GO_HTTP_SAW(hit.file, plain);
-	go_http__find_pattern(binary, handling, &pattern);
-	key.pattern = pattern.text.text;
-	key.pattern_length = pattern.text.length < 0xffff ? pattern.text.length : 0xffff;
-	key.prefix = pattern.prefix;
-	key.router = pattern.router;
-	if (!pattern.text.length) {
-		key.pattern = 0;
-	} else if (bpf_map_lookup_elem(&go_http_told, &key)) {
-		return 0;
-	} else {
-		bpf_map_update_elem(&go_http_told, &key, &told, BPF_ANY);
-	}
-	go_http__tell(binary, SONDE_KIND_GO_HTTP_PATTERN, &key, &end, handling, &pattern);
-	return 0;
-}
-
-/* The same, and (*responseWriterState).writeHeader of HTTP/2: what the router knows is kept. */
-SEC("uprobe.multi")
-int go_http_capture(struct pt_regs *ctx)
-{
-	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
-	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
-	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
-
-	if (handling && binary)
-		go_http__capture(binary, handling);
-	return 0;
-}
-
-/* net/http.HandlerFunc.ServeHTTP(f, w, r): AX, (BX, CX), DI. Routers mostly call one. */
-SEC("uprobe.multi")
-int go_http_handler(struct pt_regs *ctx)
-{
-	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
-	struct go_http_handling *handling = go_http__handling(&routine);
-	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
-
-	if (!handling || !binary)
-		return 0;
-	go_http__capture(binary, handling);
-	go_http__keep(handling, go_http__pattern_of(binary, GO_ARG3(ctx)));
-	return 0;
-}
-
-/* net/http.(*ServeMux).ServeHTTP(mux, w, r): AX, (BX, CX), DI. */
-SEC("uprobe.multi")
-int go_http_mux(struct pt_regs *ctx)
-{
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
-	struct go_http_handling *handling = go_http__handling(&routine);
-
-	uprobe__hit(ctx);
-	if (handling)
-		handling->mux_request = GO_ARG3(ctx);
-	return 0;
-}
-
-/* gin.(*Context).Next(c). */
-SEC("uprobe.multi")
-int go_http_gin(struct pt_regs *ctx)
-{
-	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
-	struct go_http_handling *handling = go_http__handling(&routine);
-	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
-	struct go_string text;
-
-	if (!handling || !binary)
-		return 0;
-	text = go__string(GO_ARG0(ctx) + binary->gin_path);
-	if (text.length) {
-		handling->pattern.text = text;
-		handling->pattern.prefix = 0;
-		handling->pattern.router = SONDE_GO_GIN;
-	}
-	return 0;
-}
-
-static __always_inline int go_http__route(struct pt_regs *ctx, __u32 router, __u64 object)
-{
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
-	struct go_http_handling *handling = go_http__handling(&routine);
-
-	uprobe__hit(ctx);
-	if (handling) {
-		handling->router = router;
-		handling->router_object = object;
-	}
-	return 0;
-}
-
-/* chi.(*node).FindRoute(n, rctx, method, path). */
-SEC("uprobe.multi")
-int go_http_chi(struct pt_regs *ctx)
-{
-	return go_http__route(ctx, SONDE_GO_CHI, GO_ARG1(ctx));
-}
-
-/* mux.(*Router).Match(r, req, match). */
-SEC("uprobe.multi")
-int go_http_gorilla(struct pt_regs *ctx)
-{
-	return go_http__route(ctx, SONDE_GO_GORILLA, GO_ARG2(ctx));
-}
-
-/* echo.(*Router).Find(r, method, path, c): AX, (BX, CX), (DI, SI), (R8, R9). */
-SEC("uprobe.multi")
-int go_http_echo(struct pt_regs *ctx)
-{
-	return go_http__route(ctx, SONDE_GO_ECHO, GO_ARG6(ctx));
-}
-
 /* net/http.(*persistConn).roundTrip(pc, req). */
-SEC("uprobe.multi")
-int go_http_client_start(struct pt_regs *ctx)
+GO_SITE(go_http_client_start)
 {
 	return go_client__start(ctx, GO_ARG0(ctx), GO_ARG1(ctx));
 }
 
 /* net/http.readTransfer(msg any, r): the head of a response has been read. */
-SEC("uprobe.multi")
-int go_http_client_end(struct pt_regs *ctx)
+GO_SITE(go_http_client_end)
 {
 	return go_client__end(ctx, GO_ARG1(ctx));
 }
@@ -423,22 +279,19 @@ static __always_inline int go_http__begins(struct pt_regs *ctx, __u32 flags)
 }
 
 /* crypto/tls.(*Conn).serverHandshake. */
-SEC("uprobe.multi")
-int go_http_tls_begins(struct pt_regs *ctx)
+GO_SITE(go_http_tls_begins)
 {
 	return go_http__begins(ctx, SONDE_GO_HTTP_TLS);
 }
 
 /* (*Server).ServeConn of an HTTP/2 server. */
-SEC("uprobe.multi")
-int go_http2_begins(struct pt_regs *ctx)
+GO_SITE(go_http2_begins)
 {
 	return go_http__begins(ctx, SONDE_GO_HTTP_2);
 }
 
 /* crypto/tls.(*Conn).clientHandshake. */
-SEC("uprobe.multi")
-int go_http_client_begins(struct pt_regs *ctx)
+GO_SITE(go_http_client_begins)
 {
 	return go_http__begins(ctx, SONDE_GO_HTTP_CLIENT);
 }

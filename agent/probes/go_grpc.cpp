@@ -186,7 +186,9 @@ PlanResult GoGrpc::plan(Subject& subject)
     const auto site = range ? elf::go_entry_site(subject.elf(), *range)
                             : Result<elf::ProbeSite>(fail("no such function"));
     if (site)
-      plan.sites.push_back({.program = program, .offset = site->offset});
+      plan.sites.push_back({.program = program,
+                            .offset = site->offset,
+                            .cookie = site->again_on_growth ? SONDE_UPROBE_COMES_AGAIN : 0});
     return site.has_value();
   };
   const auto& programs = skeleton_->progs;

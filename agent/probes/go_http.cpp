@@ -1,47 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads bpf/go_http.bpf.c: what Go programs serve by net/http where the sockets do not show it, and
 // the patterns of their routers for where they do.
-#include "sonde/go_http.h"
-
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <cstring>
-#include <fmt/format.h>
-#include <map>
-#include <unordered_set>
 
 #include <bpf/bpf.h>
 
-#include "go_http.skel.h"
-
 #include "agent/base/clock.hpp"
-#include "agent/bpf/mapped.hpp"
-#include "agent/bpf/ring.hpp"
 #include "agent/bpf/shared_maps.hpp"
-#include "agent/bpf/skeleton.hpp"
-#include "agent/probes/executables.hpp"
-#include "agent/probes/go_http_counts.hpp"
-#include "agent/probes/go_http_parts.hpp"
-#include "agent/probes/go_http_plan.hpp"
-#include "agent/probes/loading.hpp"
-#include "agent/probes/probe.hpp"
+#include "agent/probes/go_http_probe.hpp"
 #include "agent/protocols/http_counted.hpp"
-#include "agent/protocols/private_connections.hpp"
-#include "agent/protocols/router_patterns.hpp"
 
 namespace sonde::go_http {
 
 namespace {
 
-using protocols::Caller;
-using protocols::Role;
-using Skeleton = bpf::Skeleton<go_http_bpf>;
-
 constexpr auto kTick = std::chrono::milliseconds(500);
-// Between two unknown paths that are worth a thought while nothing is learned.
-constexpr std::uint64_t kAskNs = 100'000'000;
-
 // By part.
 constexpr std::array<std::string_view, kParts> kWhyPaused = {
     "what it serves is counted from its sockets",
@@ -52,105 +26,7 @@ constexpr std::array<std::string_view, kParts> kWhyPaused = {
     "",
 };
 
-struct Offsets final : Findings {
-  sonde_go_http_binary offsets{};
-};
-
-class GoHttp;
-
-// One part of the probes, which comes and goes on its own.
-class PartUser final : public UprobeUser {
-public:
-  PartUser(GoHttp& owner, Part part) : owner_(owner), part_(part) {}
-
-  std::string_view name() const override { return "go_http"; }
-  PlanResult plan(Subject& subject) override;
-  Result<> attaching(const ProbedFile& file, const ProbePlan& plan) override;
-  void attached(const ProbedFile& file, const ProbePlan& plan) override;
-  void joined(const ProbedFile& file, const ProcessId& process) override;
-  void left(const ProbedFile& file, const ProcessId& process) override;
-
-private:
-  GoHttp& owner_;
-  Part part_;
-};
-
-class GoHttp : public Probe {
-public:
-  GoHttp(Host& host, Skeleton skeleton)
-      : host_(host), skeleton_(std::move(skeleton)), loaded_(host.hooks, skeleton_->obj)
-  {
-  }
-  ~GoHttp() override;
-
-  Result<> connect();
-  // On the worker's thread.
-  const std::expected<Plan, Refusal>& plan_of(Subject& subject);
-  const go_http_bpf& object() const { return *skeleton_.operator->(); }
-
-  Result<> attaching(const ProbedFile& file, const Offsets& offsets, Part part);
-  void joined(const ProbedFile& file, std::uint32_t tgid);
-  void left(const ProbedFile& file, std::uint32_t tgid, Part part);
-  // Passes on what lies in the ring; true when a pattern was new.
-  bool look_again(const metrics::SeriesOwner& service);
-
-  void collect(Scrape& scrape) override;
-  std::uint64_t events() const override;
-  std::vector<Loss> losses() const override;
-
-private:
-  struct File {
-    Parts parts;
-    std::array<bool, kParts> attached;
-    std::unordered_set<std::uint32_t> processes;
-  };
-  // Asked by the routes; they do not own it.
-  struct Source final : protocols::PatternSource {
-    explicit Source(GoHttp& probe) : owner(probe) {}
-    bool look_again(const metrics::SeriesOwner& service) override
-    {
-      return owner.look_again(service);
-    }
-    GoHttp& owner;
-  };
-
-  protocols::Connections* requests();
-  void on_record(const void* data, std::size_t size);
-  void handle(const sonde_go_http_record& record);
-  void learn(const sonde_go_http_record& record);
-  void count_one(const sonde_go_http_record& record);
-  void begins(const sonde_go_http_begins& begins);
-  void expect_patterns(protocols::Connections& requests);
-  void tick();
-  void apply(std::uint32_t number, File& file);
-  sonde_go_http_row counters() const { return bpf::sum_rows(rows_, 0); }
-
-  Host host_;
-  Skeleton skeleton_;
-  LoadedObject loaded_;
-  bpf::Rows<sonde_go_http_row> rows_;
-  bpf::Mapping reader_;
-  bpf::Mapping seen_;
-  std::unique_ptr<protocols::PrivateConnections> own_;  // where the sockets have none
-  std::unique_ptr<Counts> counts_;
-  std::map<std::uint32_t, File> files_;
-  std::vector<sonde_go_http_record> deferred_;
-  bool looking_ = false;   // on behalf of an exchange that is being recorded
-  bool handling_ = false;  // a record
-  bool new_pattern_ = false;
-  bool asking_ = false;
-  std::uint64_t ask_after_ns_ = 0;
-  std::uint64_t flushed_ = 0;  // requests at the last flush
-  std::uint64_t homeless_ = 0;
-  std::shared_ptr<Source> source_;
-  std::unique_ptr<bpf::Ring> ring_;
-  EventLoop::Timer tick_;
-  // The worker's: all parts ask for the same file one after the other.
-  std::string planned_path_;
-  ProcessId planned_for_;
-  std::expected<Plan, Refusal> planned_ = std::unexpected(Refusal{});
-  std::array<std::unique_ptr<PartUser>, kParts> users_;
-};
+}  // namespace
 
 PlanResult PartUser::plan(Subject& subject)
 {
@@ -278,7 +154,7 @@ void GoHttp::joined(const ProbedFile& file, std::uint32_t tgid)
     apply(file.number, known);
     if (auto* to = requests(); to != nullptr) {
       to->routes().expect(to->owner_of({.tgid = tgid}));
-      for (const auto role : {Role::kServer, Role::kClient})
+      for (const auto role : {protocols::Role::kServer, protocols::Role::kClient})
         to->claim(tgid, role, "http1", true);
     }
   }
@@ -292,135 +168,14 @@ void GoHttp::left(const ProbedFile& file, std::uint32_t tgid, Part part)
     return;
   counts_->gone(tgid);
   if (auto* to = requests(); to != nullptr)
-    for (const auto role : {Role::kServer, Role::kClient})
+    for (const auto role : {protocols::Role::kServer, protocols::Role::kClient})
       to->give_up_claim(tgid, role, "http1");
   found->second.processes.erase(tgid);
   if (found->second.processes.empty())
     files_.erase(found);
 }
 
-void GoHttp::on_record(const void* data, std::size_t size)
-{
-  const auto& head = *static_cast<const sonde_record*>(data);
-  if (head.kind == SONDE_KIND_GO_HTTP_BEGINS && size >= sizeof(sonde_go_http_begins)) {
-    begins(*static_cast<const sonde_go_http_begins*>(data));
-  } else if (size >= sizeof(sonde_go_http_record)) {
-    const auto& record = *static_cast<const sonde_go_http_record*>(data);
-    // Somebody is at work on an exchange: what is one itself has to wait.
-    if (looking_ && (head.kind == SONDE_KIND_GO_HTTP_REQUEST))
-      deferred_.push_back(record);
-    else
-      handle(record);
-  }
-}
-
-void GoHttp::handle(const sonde_go_http_record& record)
-{
-  // The ring must not be emptied while it is.
-  const bool outer = std::exchange(handling_, true);
-  if (record.record.kind == SONDE_KIND_GO_HTTP_REQUEST) {
-    count_one(record);
-  } else {
-    if ((record.flags & SONDE_GO_HTTP_LEARNING) == 0)
-      counts_->know(record);
-    learn(record);
-  }
-  handling_ = outer;
-}
-
-std::string_view text_of(const char* text, std::size_t length, std::size_t most)
-{
-  return {text, std::min(length, most)};
-}
-
-Caller caller_of(const sonde_go_http_record& record)
-{
-  return {.tgid = record.key.tgid, .slot = record.slot, .generation = record.generation};
-}
-
-void GoHttp::learn(const sonde_go_http_record& record)
-{
-  auto* to = requests();
-  if (to == nullptr)
-    return;
-  const auto owner = to->owner_of(caller_of(record));
-  if (record.key.pattern_length == 0) {
-    to->routes().unrouted(owner,
-                          text_of(record.method, record.method_length, sizeof record.method),
-                          text_of(record.path, record.path_length, sizeof record.path));
-    return;
-  }
-  if (!to->routes().learn(owner, style_of(record.key.router), pattern_of(record)))
-    return;
-  new_pattern_ = true;
-  if (const auto file = files_.find(record.binary); file != files_.end())
-    file->second.parts.learned(monotonic_ns());
-}
-
-// One that the kernel did not count: without a pattern, or of a rare method, or it ended badly.
-void GoHttp::count_one(const sonde_go_http_record& record)
-{
-  auto* to = requests();
-  if (to == nullptr) {
-    ++homeless_;
-    return;
-  }
-  const auto path = text_of(record.path, record.path_length, sizeof record.path);
-  const auto method = text_of(record.method, record.method_length, sizeof record.method);
-  const auto status = fmt::format("{:03}", record.key.status % 1000);
-  const bool known = (record.flags & SONDE_GO_HTTP_STALE) == 0;
-  to->record(caller_of(record), Role::kServer, {}, [&](protocols::SeriesRecorder& recorder) {
-    protocols::Exchange exchange{
-        .operation = http1::known_method(method),
-        .target = !known                          ? "other"
-                  : record.key.pattern_length > 0 ? recorder.routed(path, pattern_of(record))
-                                                  : recorder.route(method, path),
-        .status = status,
-        .end = (record.flags & SONDE_GO_HTTP_ABORTED) != 0 ? protocols::Exchange::End::kServerClosed
-                                                           : protocols::Exchange::End::kComplete,
-        .request_bytes = static_cast<std::uint64_t>(std::max<__s64>(record.request_bytes, 0)),
-        .response_bytes = record.response_bytes,
-        .sizes_known = (record.flags & SONDE_GO_HTTP_HIJACKED) == 0};
-    if ((record.flags & SONDE_GO_HTTP_NO_START) == 0) {
-      exchange.response_last_ns = record.record.ktime_ns;
-      exchange.request_first_ns = record.record.ktime_ns - record.duration_ns;
-    }
-    http1::record_served(exchange, record.request_bytes >= 0, recorder);
-  });
-}
-
-void GoHttp::begins(const sonde_go_http_begins& begins)
-{
-  const auto found = files_.find(begins.binary);
-  if (found == files_.end())
-    return;
-  found->second.parts.begins(begins.flags, monotonic_ns());
-  apply(found->first, found->second);
-}
-
-bool GoHttp::look_again(const metrics::SeriesOwner& service)
-{
-  const auto now = monotonic_ns();
-  const bool learns = std::ranges::any_of(
-      files_, [](const auto& file) { return file.second.parts.wanted(Part::kLearning); });
-  if (looking_ || handling_ || (!learns && now < ask_after_ns_))
-    return false;
-  ask_after_ns_ = now + kAskNs;
-  looking_ = true;
-  new_pattern_ = false;
-  ring_->drain();
-  looking_ = false;
-  if (new_pattern_)
-    return true;
-  for (auto& [number, file] : files_) {
-    const bool has = std::ranges::any_of(file.processes, [&](std::uint32_t tgid) {
-      return host_.services.slot_of(tgid) == service.slot;
-    });
-    if (has)
-      file.parts.unknown_path(now);
-  }
-  return false;
-}
+namespace {
 
 // What the programs set and the agent clears.
 std::uint32_t take(volatile __u32& flag)
@@ -430,6 +185,8 @@ std::uint32_t take(volatile __u32& flag)
     flag = 0;
   return value;
 }
+
+}  // namespace
 
 // Their first request is to have its pattern, whatever its service is called by then.
 void GoHttp::expect_patterns(protocols::Connections& requests)
@@ -496,6 +253,8 @@ std::vector<Loss> GoHttp::losses() const
           {"no_recorder", homeless_}};
 }
 
+namespace {
+
 Result<std::unique_ptr<Probe>> start(Host& host)
 {
   if (host.executables == nullptr)
@@ -515,52 +274,6 @@ Result<std::unique_ptr<Probe>> start(Host& host)
 }
 
 }  // namespace
-
-const bpf_program* program_of(const go_http_bpf& object, Site site)
-{
-  const auto& programs = object.progs;
-  switch (site) {
-  case Site::kStart:
-    return programs.go_http_start;
-  case Site::kHttp2Start:
-    return programs.go_http2_start;
-  case Site::kEnd:
-    return programs.go_http_end;
-  case Site::kHttp2End:
-    return programs.go_http2_end;
-  case Site::kHttp2Done:
-    return programs.go_http2_done;
-  case Site::kConnectionEnd:
-    return programs.go_http_connection_end;
-  case Site::kHeader:
-    return programs.go_http_header;
-  case Site::kCapture:
-    return programs.go_http_capture;
-  case Site::kHandler:
-    return programs.go_http_handler;
-  case Site::kServeMux:
-    return programs.go_http_mux;
-  case Site::kGin:
-    return programs.go_http_gin;
-  case Site::kChi:
-    return programs.go_http_chi;
-  case Site::kGorilla:
-    return programs.go_http_gorilla;
-  case Site::kEcho:
-    return programs.go_http_echo;
-  case Site::kClientStart:
-    return programs.go_http_client_start;
-  case Site::kClientEnd:
-    return programs.go_http_client_end;
-  case Site::kTlsBegins:
-    return programs.go_http_tls_begins;
-  case Site::kHttp2Begins:
-    return programs.go_http2_begins;
-  case Site::kClientBegins:
-    return programs.go_http_client_begins;
-  }
-  return nullptr;
-}
 
 extern const Family family{.name = "go_http", .start = &start, .metrics = {}, .settings = {}};
 

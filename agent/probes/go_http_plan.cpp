@@ -27,6 +27,8 @@ struct Found {
     const auto place = elf::go_entry_site(binary.file(), *range);
     if (!place)
       return false;
+    if (place->again_on_growth)
+      cookie |= SONDE_UPROBE_COMES_AGAIN;
     plan.parts[static_cast<std::size_t>(part)].push_back({site, cookie, function, place->offset});
     return true;
   }

@@ -3,6 +3,7 @@
  * A probe sits where the arguments are still in their registers. */
 #pragma once
 
+#include "lib/uprobe.h"
 #include "sonde/abi.h"
 
 #if defined(__TARGET_ARCH_arm64)
@@ -24,6 +25,27 @@
 #define GO_ARG6(ctx)	((ctx)->r9)
 #define GO_ROUTINE(ctx) ((ctx)->r14)
 #endif
+
+/* Whether the hit is to come again, because the stack has to grow first. */
+static __always_inline bool go__comes_again(struct pt_regs *ctx)
+{
+#if defined(__TARGET_ARCH_x86)
+	/* jbe: carry or zero. At other sites neither is set: the jump was not taken. */
+	return (ctx->flags & 0x41) && (bpf_get_attach_cookie(ctx) & SONDE_UPROBE_COMES_AGAIN);
+#else
+	return false;
+#endif
+}
+
+/* A program that sees each call once. */
+#define GO_SITE(name)                                                                              \
+	static __always_inline int name##_hit(struct pt_regs *ctx);                                \
+	SEC("uprobe.multi")                                                                        \
+	int name(struct pt_regs *ctx)                                                              \
+	{                                                                                          \
+		return go__comes_again(ctx) ? 0 : name##_hit(ctx);                                 \
+	}                                                                                          \
+	static __always_inline int name##_hit(struct pt_regs *ctx)
 
 struct go_string {
 	__u64 text;

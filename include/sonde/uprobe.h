@@ -8,6 +8,10 @@
  * upper half of every cookie, the lower half is the site's own. */
 #define SONDE_UPROBE_FILES 1024
 
+/* A bit that a site's own half may have: the site is the jump of Go's check of the stack, and the call
+ * comes here again where that jump is taken (programs of Go up to 1.20). */
+#define SONDE_UPROBE_COMES_AGAIN (1u << 31)
+
 /* Hits of each file's probes, one row a CPU; never cleared. */
 struct sonde_uprobe_hits {
 	__u64 hits[SONDE_UPROBE_FILES];
