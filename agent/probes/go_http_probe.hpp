@@ -71,7 +71,7 @@ public:
   void joined(const ProbedFile& file, std::uint32_t tgid);
   void left(const ProbedFile& file, std::uint32_t tgid, Part part);
   // Passes on what lies in the ring; true when a pattern was new.
-  bool look_again(const metrics::SeriesOwner& service);
+  bool look_again(const metrics::SeriesOwner& service, bool unknown);
 
   void collect(Scrape& scrape) override;
   std::uint64_t events() const override;
@@ -86,9 +86,9 @@ private:
   // Asked by the routes; they do not own it.
   struct Source final : protocols::PatternSource {
     explicit Source(GoHttp& probe) : owner(probe) {}
-    bool look_again(const metrics::SeriesOwner& service) override
+    bool look_again(const metrics::SeriesOwner& service, bool unknown) override
     {
-      return owner.look_again(service);
+      return owner.look_again(service, unknown);
     }
     GoHttp& owner;
   };

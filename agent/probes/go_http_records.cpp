@@ -119,20 +119,20 @@ void GoHttp::begins(const sonde_go_http_begins& begins)
   apply(found->first, found->second);
 }
 
-bool GoHttp::look_again(const metrics::SeriesOwner& service)
+bool GoHttp::look_again(const metrics::SeriesOwner& service, bool unknown)
 {
   const auto now = monotonic_ns();
   const bool learns = std::ranges::any_of(
       files_, [](const auto& file) { return file.second.parts.wanted(Part::kLearning); });
-  if (looking_ || handling_ || (!learns && now < ask_after_ns_))
+  if (looking_ || handling_ || (!learns && (!unknown || now < ask_after_ns_)))
     return false;
   ask_after_ns_ = now + kAskNs;
   looking_ = true;
   new_pattern_ = false;
   ring_->drain();
   looking_ = false;
-  if (new_pattern_)
-    return true;
+  if (new_pattern_ || !unknown)
+    return new_pattern_;
   for (auto& [number, file] : files_) {
     const bool has = std::ranges::any_of(file.processes, [&](std::uint32_t tgid) {
       return host_.services.slot_of(tgid) == service.slot;

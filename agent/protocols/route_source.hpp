@@ -23,9 +23,10 @@ enum class PatternStyle : std::uint8_t {
 class PatternSource {
 public:
   virtual ~PatternSource() = default;
-  // A path of the service has come that none of its known patterns matches. What the source was
+  // A path of the service has come that none of its known patterns matches (`unknown`), or one of
+  // all that lies below a place, where a pattern of its own may be to come. What the source was
   // told in the meantime it is to pass on now; true when that was anything.
-  virtual bool look_again(const metrics::SeriesOwner& service) = 0;
+  virtual bool look_again(const metrics::SeriesOwner& service, bool unknown) = 0;
 };
 
 // Route templates of each service, bounded.

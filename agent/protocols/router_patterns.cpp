@@ -84,15 +84,15 @@ RouterPatterns::RouterPatterns(RouterPatterns&&) noexcept = default;
 RouterPatterns& RouterPatterns::operator=(RouterPatterns&&) noexcept = default;
 RouterPatterns::~RouterPatterns() = default;
 
-bool RouterPatterns::put(std::vector<End>& ends, std::string_view method, std::string_view label)
+bool RouterPatterns::put(std::vector<End>& ends, End end)
 {
-  const auto known = std::ranges::find(ends, method, &End::method);
+  const auto known = std::ranges::find(ends, end.method, &End::method);
   if (known != ends.end()) {
-    const bool fresh = known->label != label;
-    known->label = label;
+    const bool fresh = known->label != end.label;
+    *known = std::move(end);
     return fresh;
   }
-  ends.push_back({std::string(method), std::string(label)});
+  ends.push_back(std::move(end));
   return true;
 }
 
@@ -127,7 +127,8 @@ bool RouterPatterns::add(PatternStyle style, std::string_view pattern)
       next = std::make_unique<Node>();
     node = next.get();
   }
-  const bool fresh = put(ends != nullptr ? *ends : node->ends, method, label);
+  const bool fresh = put(ends != nullptr ? *ends : node->ends,
+                         {std::string(method), std::string(label), ends != nullptr});
   size_ += fresh ? 1 : 0;
   return fresh;
 }
@@ -176,7 +177,7 @@ RouterPatterns::find(const Node& node, std::string_view method, std::string_view
   return end_for(node.below, method);
 }
 
-std::string_view RouterPatterns::match(std::string_view method, std::string_view path) const
+RouterPatterns::Match RouterPatterns::find(std::string_view method, std::string_view path) const
 {
   path = path.substr(0, std::min(kMaxPath, path.find_first_of("?#")));
   if (!path.starts_with('/'))
@@ -184,7 +185,7 @@ std::string_view RouterPatterns::match(std::string_view method, std::string_view
   if (!exceptions_.empty() && exceptions_.contains(key_of(method, path)))
     return {};
   const auto* found = find(*root_, method, path.substr(1));
-  return found != nullptr ? std::string_view(found->label) : std::string_view();
+  return found != nullptr ? Match{found->label, found->below} : Match{};
 }
 
 }  // namespace sonde::protocols

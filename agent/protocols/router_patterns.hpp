@@ -36,9 +36,17 @@ public:
   // The router has no pattern for this request, whatever the patterns say: another handler had it.
   void except(std::string_view method, std::string_view path);
 
-  // The label of the pattern that such a request is routed by, empty for none. Valid as long as the
-  // object.
-  std::string_view match(std::string_view method, std::string_view path) const;
+  // The pattern that such a request is routed by. Valid as long as the object.
+  struct Match {
+    std::string_view label;  // empty: none
+    bool below = false;      // it takes all that lies below a place
+  };
+  Match find(std::string_view method, std::string_view path) const;
+  // Its label.
+  std::string_view match(std::string_view method, std::string_view path) const
+  {
+    return find(method, path).label;
+  }
 
   std::size_t size() const { return size_; }
 
@@ -53,6 +61,7 @@ private:
   struct End {
     std::string method;  // empty: any
     std::string label;
+    bool below = false;
   };
   // A place in the tree of segments.
   struct Node {
@@ -65,7 +74,7 @@ private:
 
   static const End* end_for(const std::vector<End>& ends, std::string_view method);
   static const End* find(const Node& node, std::string_view method, std::string_view rest);
-  static bool put(std::vector<End>& ends, std::string_view method, std::string_view label);
+  static bool put(std::vector<End>& ends, End end);
 
   std::unique_ptr<Node> root_;
   std::unordered_map<std::string, std::uint8_t, Hash, std::equal_to<>> exceptions_;

@@ -31,11 +31,17 @@ std::string_view ServiceRoutes::route(const metrics::SeriesOwner& service,
     return entry.routes->of(path);
   if (const auto configured = entry.routes->configured(path); !configured.empty())
     return configured;
-  auto pattern = entry.router->match(method, path);
-  if (pattern.empty())
-    if (const auto source = source_.lock(); source && source->look_again(service))
-      pattern = entry.router->match(method, path);
-  return pattern.empty() ? entry.routes->of(path) : pattern;
+  // What takes whatever nothing else does says nothing of a path: its own pattern may be to come.
+  const auto find = [&] {
+    auto found = entry.router->find(method, path);
+    return found.label == "/" && path != "/" ? RouterPatterns::Match{} : found;
+  };
+  auto found = find();
+  if (found.label.empty() || found.below)
+    if (const auto source = source_.lock();
+        source && source->look_again(service, found.label.empty()))
+      found = find();
+  return found.label.empty() ? entry.routes->of(path) : found.label;
 }
 
 std::string_view ServiceRoutes::routed(const metrics::SeriesOwner& service,

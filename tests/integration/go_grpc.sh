@@ -14,6 +14,7 @@ agent_port=$(free_port)
 calls=${SONDE_CALLS:-20000}
 
 sum() { awk -v family="$1" -v with="$2" 'index($0, family "{") == 1 && index($0, with) { n += $2 } END { print n + 0 }' "$work/metrics"; }
+grpc=
 seen() {
   curl -sSf "http://127.0.0.1:$agent_port/metrics" >"$work/metrics"
   local method code count
@@ -41,7 +42,8 @@ for version in "$@"; do
   OTEL_SERVICE_NAME=caller "$work/rpc" load "127.0.0.1:$grpc" "$calls" >"$work/ledger"
   check "grpc ${version:-as it is}: both sides are exact" until_true 5 seen
   seen || true
-  kill "$agent" && wait "$agent" || true
+  kill "$agent"
+  wait "$agent" || true
   rm -rf "$work/gorpc"
 done
 finish

@@ -22,7 +22,10 @@ start_agent() {
   agent_pid=$started
   until_true 60 curl -sSf "http://127.0.0.1:$agent_port/-/ready"
 }
-stop_agent() { kill "$agent_pid" && wait "$agent_pid" || true; }
+stop_agent() {
+  kill "$agent_pid"
+  wait "$agent_pid" || true
+}
 probed() { scrape "$work/probed" && grep -q '^sonde_uprobes{probe="go_http"} [1-9]' "$work/probed"; }
 
 # serve ROUTER: on other ports each time.

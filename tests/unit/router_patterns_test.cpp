@@ -108,7 +108,7 @@ TEST(RouterPatterns, NeitherPatternsNorExceptionsGrowWithoutBound)
 }
 
 struct Answers : PatternSource {
-  bool look_again(const metrics::SeriesOwner& service) override
+  bool look_again(const metrics::SeriesOwner& service, bool) override
   {
     ++asked;
     return routes->learn(service, PatternStyle::kServeMux, "GET /late/{id}");
