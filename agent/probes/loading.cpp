@@ -29,7 +29,9 @@ LoadedObject::LoadedObject(Hooks& hooks, bpf_object* object, std::span<const cha
     if (fd < 0 || std::ranges::find(kShared, name) != kShared.end() ||
         std::ranges::find(lent, name) != lent.end())
       continue;
-    hooks.map(fd, bpf_map__type(map) == BPF_MAP_TYPE_HASH ? 0 : bpf::charged_bytes(fd));
+    const bool grows = bpf_map__type(map) == BPF_MAP_TYPE_HASH ||
+                       (bpf_map__map_flags(map) & BPF_F_NO_PREALLOC) != 0;
+    hooks.map(fd, grows ? 0 : bpf::charged_bytes(fd));
     fds_.push_back(fd);
   }
 }
