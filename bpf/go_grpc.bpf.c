@@ -58,14 +58,7 @@ struct {
 
 ROWS(go_grpc_rows, 1, struct sonde_go_grpc_row);
 
-#define GO_GRPC_COUNT(field)                                                                       \
-	do {                                                                                       \
-		__u32 count_cpu = bpf_get_smp_processor_id();                                      \
-		struct sonde_go_grpc_row *count_row =                                              \
-			bpf_map_lookup_elem(&go_grpc_rows, &count_cpu);                            \
-		if (count_row)                                                                     \
-			__sync_fetch_and_add(&count_row->field, 1);                                \
-	} while (0)
+#define GO_GRPC_COUNT(field) ROWS_COUNT(go_grpc_rows, struct sonde_go_grpc_row, field)
 
 static __always_inline void go_grpc__start(struct go_grpc_call *call)
 {

@@ -25,6 +25,13 @@ static __always_inline bool go_http__ours(__u32 number, __u32 flags)
 	return go_http_counts_plain;
 }
 
+/* From Go 1.27 on HTTP/2 keeps no reference to the request, which may be gone before its handler is. */
+static __always_inline bool go_http__keeps_no_request(const struct sonde_go_http_binary *binary)
+{
+	return binary->http2[0].writer_state != SONDE_GO_ABSENT &&
+	       binary->http2[0].request == SONDE_GO_ABSENT;
+}
+
 static __always_inline void go_http__forget(struct go_http_handling *handling)
 {
 	handling->router_object = 0;
@@ -77,8 +84,7 @@ static __always_inline void go_http__end_badly(struct go_routine *routine,
 	}
 	if (http2) {
 		end.flags |= SONDE_GO_HTTP_2;
-		end.copied = binary->http2[0].writer_state != SONDE_GO_ABSENT &&
-			     binary->http2[0].request == SONDE_GO_ABSENT;
+		end.copied = go_http__keeps_no_request(binary);
 	} else {
 		conn = go__word(handling->writer + binary->response_conn);
 		if (conn && go__read(&hijacked, 1, conn + binary->conn_hijacked) && hijacked) {
@@ -133,10 +139,8 @@ static __always_inline int go_http__start(void *ctx, struct go_routine *routine,
 	handling->request = request;
 	handling->writer = http2 ? 0 : writer;
 	go_http__forget(handling);
-	/* From Go 1.27 on HTTP/2 keeps no reference to it: it may be gone before its handler is. */
 	binary = go_http__binary(hit.file);
-	if (binary && binary->http2[0].writer_state != SONDE_GO_ABSENT &&
-	    binary->http2[0].request == SONDE_GO_ABSENT)
+	if (binary && go_http__keeps_no_request(binary))
 		go_http__copy(handling->copy, binary->request_size, request);
 	handling->start_ns = bpf_ktime_get_ns();
 	return 0;

@@ -18,13 +18,7 @@ struct {
 	__type(value, struct sonde_facts_lost);
 } facts_lost SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sonde_facts_reader);
-} facts_reader SEC(".maps");
+RING_READER(facts_reader);
 
 static __always_inline void facts__count_lost(void)
 {

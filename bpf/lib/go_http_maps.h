@@ -108,24 +108,11 @@ struct {
 	__uint(max_entries, 1 << 17);
 } go_http_ring SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sonde_facts_reader);
-} go_http_reader SEC(".maps");
+RING_READER(go_http_reader);
 
 ROWS(go_http_rows, 1, struct sonde_go_http_row);
 
-#define GO_HTTP_COUNT(field)                                                                       \
-	do {                                                                                       \
-		__u32 count_cpu = bpf_get_smp_processor_id();                                      \
-		struct sonde_go_http_row *count_row =                                              \
-			bpf_map_lookup_elem(&go_http_rows, &count_cpu);                            \
-		if (count_row)                                                                     \
-			__sync_fetch_and_add(&count_row->field, 1);                                \
-	} while (0)
+#define GO_HTTP_COUNT(field) ROWS_COUNT(go_http_rows, struct sonde_go_http_row, field)
 
 static __always_inline struct go_http_nothing *go_http__nothing(void)
 {

@@ -7,6 +7,16 @@
 /* This family's number, set by the agent before it loads the object. */
 const volatile __u16 sonde_family = 0;
 
+/* Whether the agent looks into a ring by itself: record__read_soon(). */
+#define RING_READER(name)                                                                          \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                 \
+		__uint(max_entries, 1);                                                            \
+		__type(key, __u32);                                                                \
+		__type(value, struct sonde_facts_reader);                                          \
+	} name SEC(".maps")
+
 static __always_inline void record__begin(struct sonde_record *record, __u16 kind, __u32 size)
 {
 	record->family = sonde_family;

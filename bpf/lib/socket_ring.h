@@ -37,14 +37,7 @@ static __always_inline __u64 socket__ring_used(void)
 	return ring ? bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) : 0;
 }
 
-/* Whether the agent looks again by itself; see lib/ring.h. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sonde_facts_reader);
-} socket_reader SEC(".maps");
+RING_READER(socket_reader);
 
 ROWS(socket_rows, 1, struct sonde_socket_row);
 
@@ -56,12 +49,7 @@ static __always_inline struct sonde_socket_row *socket__row(void)
 }
 
 /* A task's tap may be interrupted by the close of another socket on the same CPU. */
-#define SOCKET_COUNT(field)                                                                        \
-	do {                                                                                       \
-		struct sonde_socket_row *count_row = socket__row();                                \
-		if (count_row)                                                                     \
-			__sync_fetch_and_add(&count_row->field, 1);                                \
-	} while (0)
+#define SOCKET_COUNT(field) ROWS_COUNT(socket_rows, struct sonde_socket_row, field)
 
 /* What of a head's limit is captured: while the agent does not keep up, the beginnings of many
  * messages are worth more than the whole of a few. */

@@ -180,6 +180,12 @@ static __always_inline __u32 verdict__claim(__u64 id)
 	return index;
 }
 
+/* A number that no other socket or stream has had. */
+static __always_inline __u64 socket__new_id(struct sonde_socket_row *row)
+{
+	return (__u64)bpf_get_smp_processor_id() << 48 | (__sync_fetch_and_add(&row->ids, 1) + 1);
+}
+
 /* The first record of a socket. Without room in the ring it stays unannounced, and the next call
  * tries again. */
 static __always_inline bool socket__announce(struct sock *sk, struct sonde_socket *socket,
@@ -197,7 +203,7 @@ static __always_inline bool socket__announce(struct sock *sk, struct sonde_socke
 		bpf_ringbuf_discard(to, BPF_RB_NO_WAKEUP);
 		return false;
 	}
-	id = (__u64)bpf_get_smp_processor_id() << 48 | (__sync_fetch_and_add(&row->ids, 1) + 1);
+	id = socket__new_id(row);
 	if (!__sync_bool_compare_and_swap(&socket->id, 0, id)) {
 		bpf_ringbuf_discard(to, BPF_RB_NO_WAKEUP);
 		return true;

@@ -76,8 +76,7 @@ static __always_inline bool stream__announce(struct sonde_tls_stream *stream, __
 		return false;
 	}
 	if (!stream->socket.id) {
-		id = (__u64)bpf_get_smp_processor_id() << 48 |
-		     (__sync_fetch_and_add(&row->ids, 1) + 1);
+		id = socket__new_id(row);
 		stream->socket.verdict = verdict__claim(id);
 		stream->socket.id = id;
 	}
