@@ -2,15 +2,14 @@
 // The socket family from the tap to the metrics: requests that were sent are requests that are
 // counted, by each way to see them.
 #include <array>
-#include <csignal>
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/wait.h>
 #include <thread>
 
 #include <gtest/gtest.h>
 
 #include "tests/bpf/socket_fixture.hpp"
+#include "tests/support/forked_server.hpp"
 
 namespace sonde::tap_tests {
 namespace {
@@ -65,57 +64,12 @@ void serve_connection(int fd, bool polls)
   }
 }
 
-// A server in a process of its own; killed and reaped by the destructor.
-class WebServer {
+class WebServer : public testing::ForkedServer {
 public:
-  explicit WebServer(bool polls = false) : polls_(polls)
+  explicit WebServer(bool polls = false)
+      : ForkedServer([polls](int fd) { serve_connection(fd, polls); })
   {
-    listener_ = ::socket(AF_INET, SOCK_STREAM, 0);
-    address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address_;
-    if (::bind(listener_, reinterpret_cast<sockaddr*>(&address_), size) != 0 ||
-        ::listen(listener_, 128) != 0 ||
-        ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address_), &size) != 0)
-      std::abort();
-    pid_ = ::fork();
-    if (pid_ == 0)
-      serve();
-    ::close(listener_);
   }
-  WebServer(const WebServer&) = delete;
-  WebServer& operator=(const WebServer&) = delete;
-  ~WebServer()
-  {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-
-  std::uint32_t tgid() const { return static_cast<std::uint32_t>(pid_); }
-
-  int connect() const
-  {
-    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address_), sizeof address_) != 0)
-      _exit(22);
-    return fd;
-  }
-
-private:
-  [[noreturn]] void serve() const
-  {
-    for (;;) {
-      const int fd = ::accept(listener_, nullptr, nullptr);
-      if (fd < 0)
-        _exit(23);
-      std::thread(serve_connection, fd, polls_).detach();
-    }
-  }
-
-  bool polls_;
-  int listener_ = -1;
-  sockaddr_in address_{};
-  pid_t pid_ = -1;
 };
 
 void write_all(int fd, const std::string& bytes)

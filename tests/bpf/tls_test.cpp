@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests within TLS, from the library's functions to the metrics: what was sent is counted, once,
 // at both ends, each of which knows the other.
-#include <csignal>
 #include <fmt/format.h>
-#include <netinet/in.h>
-#include <sys/wait.h>
 #include <thread>
 
 #include <gtest/gtest.h>
 
 #include "tests/bpf/tls_fixture.hpp"
+#include "tests/support/forked_server.hpp"
 #include "tests/support/tls_pair.hpp"
 #include "tests/support/worker.hpp"
 
@@ -39,47 +37,9 @@ void serve(int fd, TlsWay way)
   }
 }
 
-class Server {
+class Server : public ForkedServer {
 public:
-  explicit Server(TlsWay way)
-  {
-    const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
-    address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address_;
-    auto* const any = reinterpret_cast<sockaddr*>(&address_);
-    if (::bind(listener, any, size) != 0 || ::listen(listener, 128) != 0 ||
-        ::getsockname(listener, any, &size) != 0)
-      std::abort();
-    pid_ = ::fork();
-    while (pid_ == 0) {
-      const int fd = ::accept(listener, nullptr, nullptr);
-      if (fd < 0)
-        _exit(1);
-      std::thread(serve, fd, way).detach();
-    }
-    ::close(listener);
-  }
-  Server(const Server&) = delete;
-  Server& operator=(const Server&) = delete;
-  ~Server()
-  {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-
-  std::uint32_t tgid() const { return static_cast<std::uint32_t>(pid_); }
-  int connect() const
-  {
-    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address_), sizeof address_) != 0)
-      _exit(2);
-    return fd;
-  }
-
-private:
-  sockaddr_in address_{};
-  pid_t pid_ = -1;
+  explicit Server(TlsWay way) : ForkedServer([way](int fd) { serve(fd, way); }) {}
 };
 
 void ask(TlsEnd& end, std::size_t size)
