@@ -4,6 +4,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "lib/go_abi.h"
 #include "lib/rows.h"
 #include "lib/service.h"
 #include "lib/uprobe.h"
@@ -80,28 +81,12 @@ int rust_unwind(struct pt_regs *ctx)
 	return 0;
 }
 
-#define X86_CARRY 0x01
-#define X86_ZERO  0x40
-
-/* Whether `jbe` at the probe is about to go to morestack, after which the function begins again. */
-static __always_inline bool stack_grows(struct pt_regs *ctx)
-{
-#if defined(__TARGET_ARCH_x86)
-	return ctx->flags & (X86_CARRY | X86_ZERO);
-#else
-	return false;
-#endif
-}
-
 /* runtime.gopanic(). */
-SEC("uprobe.multi")
-int go_panic(struct pt_regs *ctx)
+GO_SITE(go_panic)
 {
-	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_panic_row *row;
 
-	if (hit.site == SONDE_PANIC_UNLESS_TAKEN && stack_grows(ctx))
-		return 0;
+	uprobe__hit(ctx);
 	row = panic__row(bpf_get_current_pid_tgid());
 	if (row)
 		__sync_fetch_and_add(&row->go, 1);

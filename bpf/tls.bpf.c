@@ -152,10 +152,10 @@ int tls_go_read(struct pt_regs *regs)
 }
 
 /* A record that crypto/tls is about to encrypt. */
-SEC("uprobe.multi")
-int tls_go_written(struct pt_regs *regs)
+GO_SITE(tls_go_written)
 {
-	return go__writes(regs, uprobe__hit(regs).site);
+	uprobe__hit(ctx);
+	return go__writes(ctx);
 }
 
 SEC("uprobe.multi")

@@ -73,13 +73,7 @@ std::optional<unsigned long> offset_in_executable(std::uintptr_t address)
 // Nothing where it could not be tried.
 std::optional<bool> survives_return_probe()
 {
-  const bpf_insn program[] = {
-      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
-      {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
-  LIBBPF_OPTS(bpf_prog_load_opts, loading);
-  loading.expected_attach_type = kTraceUprobeMulti;
-  const UniqueFd fd(
-      bpf_prog_load(BPF_PROG_TYPE_KPROBE, "sonde_return", "GPL", program, 2, &loading));
+  const UniqueFd fd = load_idle_uprobe("sonde_return");
   const auto offset = offset_in_executable(reinterpret_cast<std::uintptr_t>(&return_to_probe));
   if (!fd || !offset)
     return std::nullopt;

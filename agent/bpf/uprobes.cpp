@@ -21,13 +21,7 @@ constexpr std::string_view kSection = "uprobe.multi";
 // A link on what is no file: a kernel that has such links says EBADF, others EINVAL.
 bool has_multi()
 {
-  const bpf_insn program[] = {
-      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
-      {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
-  LIBBPF_OPTS(bpf_prog_load_opts, loading);
-  loading.expected_attach_type = kTraceUprobeMulti;
-  const UniqueFd fd(
-      bpf_prog_load(BPF_PROG_TYPE_KPROBE, "sonde_uprobe", "GPL", program, 2, &loading));
+  const UniqueFd fd = load_idle_uprobe("sonde_uprobe");
   if (!fd)
     return false;
   const unsigned long offset = 0;
@@ -42,6 +36,16 @@ bool has_multi()
 }
 
 }  // namespace
+
+UniqueFd load_idle_uprobe(const char* name)
+{
+  const bpf_insn program[] = {
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
+      {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+  LIBBPF_OPTS(bpf_prog_load_opts, loading);
+  loading.expected_attach_type = kTraceUprobeMulti;
+  return UniqueFd(bpf_prog_load(BPF_PROG_TYPE_KPROBE, name, "GPL", program, 2, &loading));
+}
 
 Result<UprobeKind> choose_uprobes(bool prefer_perf)
 {

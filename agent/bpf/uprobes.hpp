@@ -14,11 +14,15 @@
 #include <bpf/libbpf.h>
 
 #include "agent/base/result.hpp"
+#include "agent/base/unique_fd.hpp"
 
 namespace sonde::bpf {
 
 // BPF_TRACE_UPROBE_MULTI of <linux/bpf.h>, which Debian 12 has as of 6.1.
 inline constexpr auto kTraceUprobeMulti = static_cast<bpf_attach_type>(48);
+
+// A program for such links that does nothing, to try them with; none where there is no such thing.
+UniqueFd load_idle_uprobe(const char* name);
 
 enum class UprobeKind : std::uint8_t { kMulti, kPerf };
 

@@ -78,8 +78,6 @@ public:
   ~ElfFile();
 
   Machine machine() const { return machine_; }
-  // ET_DYN: position-independent executables and shared libraries.
-  bool position_independent() const { return position_independent_; }
   std::uint64_t size() const;
 
   const std::vector<Segment>& segments() const { return segments_; }
@@ -156,7 +154,7 @@ private:
   std::vector<Segment> notes_;
   std::optional<Segment> dynamic_;
   Machine machine_ = Machine::kOther;
-  bool position_independent_ = false;
+  bool position_independent_ = false;  // ET_DYN: executables, too, and shared libraries
 };
 
 }  // namespace sonde::elf

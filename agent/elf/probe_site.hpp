@@ -14,16 +14,13 @@ namespace sonde::elf {
 
 enum class SiteInstruction : std::uint8_t { kPush, kConditionalJump, kJump, kCall, kNop };
 
-// CF and ZF of pt_regs.flags.
-inline constexpr std::uint64_t kGrows = 0x41;
-
 struct ProbeSite {
   std::uint64_t offset;   // in the file: what a uprobe is attached to
   std::uint64_t address;  // as in the file
   SiteInstruction instruction;
   // The site is the jump of Go's check of the stack. When that is taken, the stack grows or the
   // goroutine is preempted, and the function starts again: one call hits more than once. A hit with
-  // kGrows in its flags is not the last one of its call and to be ignored; then counts are exact.
+  // CF or ZF in its flags is not the last one of its call and to be ignored (bpf/lib/go_abi.h).
   // Only where there is no better site (Go before 1.21, mostly).
   bool again_on_growth = false;
 };

@@ -97,7 +97,6 @@ public:
   virtual ~UprobeUser() = default;
   // The family's name.
   virtual std::string_view name() const = 0;
-  virtual bool wants_executables() const { return true; }
   virtual bool wants_libraries() const { return false; }
   // By its file name: "libssl.so.3". Any thread; asked where it wants_libraries().
   virtual bool wants_library(std::string_view) const { return false; }
@@ -147,9 +146,6 @@ public:
   // Takes this user's probes off one file, or puts them on again, which may take some milliseconds;
   // the plan stays, detached() and attached() are called as ever. `why`: for explain().
   virtual void pause(UprobeUser& user, std::uint32_t file, bool paused, std::string_view why) = 0;
-
-  // For slow work of families, one piece after the other: on a thread of its own.
-  virtual void on_worker(std::function<void()> work) = 0;
 
   // The life of processes, in any order, some of it twice or never.
   virtual void forked(const ProcessId& process, const ProcessId& parent) = 0;

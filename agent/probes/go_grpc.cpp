@@ -22,6 +22,7 @@
 #include "agent/probes/loading.hpp"
 #include "agent/probes/probe.hpp"
 #include "agent/probes/slot_ledger.hpp"
+#include "agent/probes/uprobe_loading.hpp"
 #include "agent/protocols/private_connections.hpp"
 
 namespace sonde::go_grpc {
@@ -321,11 +322,7 @@ std::vector<Loss> GoGrpc::losses() const
 
 Result<std::unique_ptr<Probe>> start(Host& host)
 {
-  if (host.executables == nullptr)
-    return fail("uprobes are not to be had");
-  auto skeleton = SONDE_TRY(Skeleton::open());
-  SONDE_TRY(host.maps.share_with(skeleton->obj));
-  SONDE_TRY(host.executables->prepare(skeleton->obj));
+  auto skeleton = SONDE_TRY(open_uprobes<go_grpc_bpf>(host));
   const auto bounds = SONDE_TRY(protocols::request_bounds(host.settings));
   std::ranges::copy(bounds.durations.padded(), skeleton->rodata->go_grpc_bounds);
   SONDE_TRY(skeleton.load());

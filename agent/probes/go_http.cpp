@@ -9,6 +9,7 @@
 #include "agent/base/clock.hpp"
 #include "agent/bpf/shared_maps.hpp"
 #include "agent/probes/go_http_probe.hpp"
+#include "agent/probes/uprobe_loading.hpp"
 #include "agent/protocols/http_counted.hpp"
 
 namespace sonde::go_http {
@@ -50,8 +51,6 @@ Result<> PartUser::attaching(const ProbedFile& file, const ProbePlan& plan)
 {
   return owner_.attaching(file, plan.as<Offsets>(), part_);
 }
-
-void PartUser::attached(const ProbedFile&, const ProbePlan&) {}
 
 void PartUser::joined(const ProbedFile& file, const ProcessId& process)
 {
@@ -147,7 +146,7 @@ void GoHttp::joined(const ProbedFile& file, std::uint32_t tgid)
 {
   const auto now = monotonic_ns();
   auto& known =
-      files_.try_emplace(file.number, File{Parts(own_ == nullptr, now), {}, {}}).first->second;
+      files_.try_emplace(file.number, File{Parts(own_ == nullptr, now), {}}).first->second;
   // Each part tells of it, one of them again when it comes back.
   if (known.processes.insert(tgid).second) {
     known.parts.joined(now);
@@ -257,11 +256,7 @@ namespace {
 
 Result<std::unique_ptr<Probe>> start(Host& host)
 {
-  if (host.executables == nullptr)
-    return fail("uprobes are not to be had");
-  auto skeleton = SONDE_TRY(Skeleton::open());
-  SONDE_TRY(host.maps.share_with(skeleton->obj));
-  SONDE_TRY(host.executables->prepare(skeleton->obj));
+  auto skeleton = SONDE_TRY(open_uprobes<go_http_bpf>(host));
   skeleton->rodata->sonde_family = host.family;
   const auto bounds = SONDE_TRY(protocols::request_bounds(host.settings));
   std::ranges::copy(bounds.durations.padded(), skeleton->rodata->go_http_duration_bounds);

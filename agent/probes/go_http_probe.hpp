@@ -45,7 +45,6 @@ public:
   std::string_view name() const override { return "go_http"; }
   PlanResult plan(Subject& subject) override;
   Result<> attaching(const ProbedFile& file, const ProbePlan& plan) override;
-  void attached(const ProbedFile& file, const ProbePlan& plan) override;
   void joined(const ProbedFile& file, const ProcessId& process) override;
   void left(const ProbedFile& file, const ProcessId& process) override;
 
@@ -80,7 +79,6 @@ public:
 private:
   struct File {
     Parts parts;
-    std::array<bool, kParts> attached;
     std::unordered_set<std::uint32_t> processes;
   };
   // Asked by the routes; they do not own it.

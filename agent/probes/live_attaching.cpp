@@ -17,6 +17,7 @@ bool LiveExecutables::number(File& file)
   file.about.number = free_numbers_.back();
   free_numbers_.pop_back();
   file.numbered = true;
+  numbered_[file.about.number] = &file;
   file.hits = hits_of(file);
   return true;
 }
@@ -101,6 +102,20 @@ void LiveExecutables::attached(const FileKey& key, std::vector<Attached> results
   consider(file);
 }
 
+// `links` are to be closed, which takes a while.
+void LiveExecutables::take_off(File& file, Use& use, std::vector<bpf::UprobeLinks>& links)
+{
+  use.state = State::kDetaching;
+  std::ranges::move(use.links, std::back_inserter(links));
+  use.links.clear();
+  count(use.member->user->name(), [&](Count& count) {
+    --count.files;
+    count.sites -= use.plan->sites.size();
+  });
+  for (const auto& [tgid, start] : file.processes)
+    use.member->user->left(file.about, {tgid, start});
+}
+
 void LiveExecutables::detach(const std::vector<FileKey>& keys, std::uint64_t rest_until_ns)
 {
   // Shared: what is posted must be copyable.
@@ -111,16 +126,9 @@ void LiveExecutables::detach(const std::vector<FileKey>& keys, std::uint64_t res
     for (auto& use : file.uses) {
       if (use.state != State::kAttached || (rest_until_ns != 0 && use.links.empty()))
         continue;
-      use.state = State::kDetaching;
-      std::ranges::move(use.links, std::back_inserter(*links));
-      use.links.clear();
-      count(use.member->user->name(), [&](Count& count) {
-        --count.files;
-        count.sites -= use.plan->sites.size();
-        ++(rest_until_ns != 0 ? count.over_budget : count.exited);
-      });
-      for (const auto& [tgid, start] : file.processes)
-        use.member->user->left(file.about, {tgid, start});
+      count(use.member->user->name(),
+            [&](Count& count) { ++(rest_until_ns != 0 ? count.over_budget : count.exited); });
+      take_off(file, use, *links);
     }
   }
   closer_.post([this, links, keys, rest_until_ns] {
@@ -153,8 +161,10 @@ void LiveExecutables::detached(const std::vector<FileKey>& keys, std::uint64_t r
 
 void LiveExecutables::forget(File& file)
 {
-  if (file.numbered)
+  if (file.numbered) {
     free_numbers_.push_back(file.about.number);
+    numbered_[file.about.number] = nullptr;
+  }
   const auto key = file.key;
   files_.erase(key);
 }

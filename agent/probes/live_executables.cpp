@@ -27,6 +27,7 @@ LiveExecutables::LiveExecutables(EventLoop& loop,
     : loop_(loop), hooks_(hooks), procfs_(std::move(procfs)), kind_(std::move(kind)),
       limits_(std::move(limits)), self_(std::make_shared<LiveExecutables*>(this))
 {
+  numbered_.resize(SONDE_UPROBE_FILES);
   for (std::uint32_t number = SONDE_UPROBE_FILES; number > 0; --number)
     free_numbers_.push_back(number - 1);
   if (const auto own = open_executable("/proc", static_cast<std::uint32_t>(::getpid())))
@@ -138,8 +139,7 @@ LiveExecutables::Members LiveExecutables::asked_about(bool library, std::string_
 {
   Members out;
   for (const auto& member : members_)
-    if (library ? member->user->wants_library(path.substr(path.rfind('/') + 1))
-                : member->user->wants_executables())
+    if (!library || member->user->wants_library(path.substr(path.rfind('/') + 1)))
       out.push_back(member);
   return out;
 }
@@ -165,16 +165,14 @@ void LiveExecutables::pause(UprobeUser& user,
                             bool paused,
                             std::string_view why)
 {
-  for (auto& [key, file] : files_) {
-    if (!file.numbered || file.about.number != number)
-      continue;
-    for (auto& use : file.uses)
-      if (use.member->user == &user && std::exchange(use.paused, paused) != paused) {
-        use.why_paused = why;
-        return consider(file);
-      }
+  auto* const file = number < numbered_.size() ? numbered_[number] : nullptr;
+  if (file == nullptr)
     return;
-  }
+  for (auto& use : file->uses)
+    if (use.member->user == &user && std::exchange(use.paused, paused) != paused) {
+      use.why_paused = why;
+      return consider(*file);
+    }
 }
 
 // True when there was something to take off.
@@ -186,15 +184,7 @@ bool LiveExecutables::take_off_paused(File& file)
     if (use.state != State::kAttached || !use.paused)
       continue;
     any = true;
-    use.state = State::kDetaching;
-    std::ranges::move(use.links, std::back_inserter(*links));
-    use.links.clear();
-    count(use.member->user->name(), [&](Count& count) {
-      --count.files;
-      count.sites -= use.plan->sites.size();
-    });
-    for (const auto& [tgid, start] : file.processes)
-      use.member->user->left(file.about, {tgid, start});
+    take_off(file, use, *links);
   }
   if (!any)
     return false;

@@ -46,7 +46,6 @@ public:
   void remove(UprobeUser& user) override;
   void libraries_changed() override { looked_ns_ = 0; }
   void pause(UprobeUser& user, std::uint32_t file, bool paused, std::string_view why) override;
-  void on_worker(std::function<void()> work) override { worker_.post(std::move(work)); }
   void forked(const ProcessId& process, const ProcessId& parent) override;
   void executed(const ProcessId& process) override;
   void exited(const ProcessId& process) override;
@@ -128,6 +127,7 @@ private:
   // Files (live_executables.cpp).
   void consider(File& file);
   bool take_off_paused(File& file);
+  void take_off(File& file, Use& use, std::vector<bpf::UprobeLinks>& links);
   std::optional<OpenFile> reopen(const File& file) const;
   void ask(File& file, const Members& members, OpenFile open);
   void planned(const FileKey& key, const std::shared_ptr<const FilePlans>& plans);
@@ -165,6 +165,7 @@ private:
   // What was refused by all, so that the next run of a short program costs no look into it.
   std::unordered_map<FileKey, std::shared_ptr<const FilePlans>, FileKeyHash> remembered_;
   std::vector<std::uint32_t> free_numbers_;
+  std::vector<File*> numbered_;  // by their numbers; of a free number none
   std::vector<Look> looks_;
   std::uint64_t looks_due_ns_ = 0;
   std::uint64_t looked_ns_ = 0;  // at the libraries of all

@@ -23,6 +23,7 @@
 #include "agent/probes/probe.hpp"
 #include "agent/probes/rust_programs.hpp"
 #include "agent/probes/slot_ledger.hpp"
+#include "agent/probes/uprobe_loading.hpp"
 
 namespace sonde::rust {
 
@@ -152,12 +153,9 @@ PlanResult Rust::plan_of(const Result<elf::ProbeSite>& site,
   if (!site)
     return std::unexpected(Refusal{"no_site", site.error().message()});
   ProbePlan plan;
-  // At a jump that is taken when the stack has to grow, the function begins again afterwards.
-  const bool skip_taken =
-      site->again_on_growth && site->instruction == elf::SiteInstruction::kConditionalJump;
   plan.sites.push_back({.program = program,
                         .offset = site->offset,
-                        .cookie = skip_taken ? SONDE_PANIC_UNLESS_TAKEN : 0U});
+                        .cookie = site->again_on_growth ? SONDE_UPROBE_COMES_AGAIN : 0U});
   plan.findings = std::move(found);
   return plan;
 }
@@ -302,9 +300,7 @@ void Rust::collect(Scrape& scrape)
 
 Result<std::unique_ptr<Probe>> start(Host& host)
 {
-  auto skeleton = SONDE_TRY(Skeleton::open());
-  SONDE_TRY(host.maps.share_with(skeleton->obj));
-  SONDE_TRY(host.executables->prepare(skeleton->obj));
+  auto skeleton = SONDE_TRY(open_uprobes<rust_bpf>(host));
   SONDE_TRY(skeleton.load());
   auto rows = SONDE_TRY(bpf::Rows<sonde_panic_row>::create(
       bpf_map__fd(skeleton->maps.panic_rows), host.maps.cpus(), SONDE_SLOTS));

@@ -23,6 +23,7 @@
 #include "agent/probes/loading.hpp"
 #include "agent/probes/probe.hpp"
 #include "agent/probes/socket_programs.hpp"
+#include "agent/probes/uprobe_loading.hpp"
 
 namespace sonde::tls {
 
@@ -204,11 +205,10 @@ PlanResult Tls::plan_go(const elf::GoBinary& binary) const
                         tls.read,
                         sonde_tls_go_cookie(tls.copies ? SONDE_TLS_GO_COPIES : 0, offset),
                         false});
-  plan.sites.push_back(
-      {skeleton_->progs.tls_go_written,
-       tls.written.offset,
-       sonde_tls_go_cookie(tls.written.again_on_growth ? SONDE_TLS_GO_AGAIN_ON_GROWTH : 0, 0),
-       false});
+  plan.sites.push_back({skeleton_->progs.tls_go_written,
+                        tls.written.offset,
+                        tls.written.again_on_growth ? SONDE_UPROBE_COMES_AGAIN : 0,
+                        false});
   plan.findings = std::make_shared<Needs>(false, false);
   return plan;
 }
@@ -305,13 +305,9 @@ void choose_programs(tls_bpf& object)
 
 Result<std::unique_ptr<Probe>> start(Host& host)
 {
-  if (host.executables == nullptr)
-    return fail("nothing tells of the processes' files");
   if (!host.maps.lends("sockets"))
     return fail("without the socket tap nothing is known of what TLS passes through");
-  auto skeleton = SONDE_TRY(Skeleton::open());
-  SONDE_TRY(host.maps.share_with(skeleton->obj));
-  SONDE_TRY(host.executables->prepare(skeleton->obj));
+  auto skeleton = SONDE_TRY(open_uprobes<tls_bpf>(host));
   skeleton->rodata->sonde_family = host.family;
   skeleton->rodata->socket_ring_bytes =
       socket::Rings::bytes_each(host.maps.cpus(), socket::ring_bytes(host.settings, host.maps));

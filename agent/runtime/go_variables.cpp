@@ -227,26 +227,16 @@ Result<std::uint64_t> find_goroutines(Finder& finder)
 
 Result<std::uint64_t> find_processors(Finder& finder)
 {
-  return finder.find("allp",
-                     {{0,
-                       {"procresize",
-                        "retake",
-                        "stealWork",
-                        "preemptall",
-                        "gcStart",
-                        "stopTheWorldWithSema",
-                        "timeSleepUntil",
-                        "checkdead"}},
-                      {8,
-                       {"procresize",
-                        "retake",
-                        "stealWork",
-                        "preemptall",
-                        "gcStart",
-                        "stopTheWorldWithSema",
-                        "timeSleepUntil",
-                        "checkdead"}},
-                      {16, {"procresize"}}});
+  // They go through all of it: pointer and length.
+  const std::initializer_list<std::string_view> walkers = {"procresize",
+                                                           "retake",
+                                                           "stealWork",
+                                                           "preemptall",
+                                                           "gcStart",
+                                                           "stopTheWorldWithSema",
+                                                           "timeSleepUntil",
+                                                           "checkdead"};
+  return finder.find("allp", {{0, walkers}, {8, walkers}, {16, {"procresize"}}});
 }
 
 }  // namespace

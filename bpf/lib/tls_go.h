@@ -3,6 +3,7 @@
  * a call. The socket is found from the connection, whatever goroutine or thread works on it. */
 #pragma once
 
+#include "lib/go_abi.h"
 #include "lib/tls_stream.h"
 
 #define GO_RECORD_ALERT	      21
@@ -94,8 +95,6 @@ static __always_inline int go__passes(struct sonde_tls_thread *thread, __u64 con
 
 #if defined(__TARGET_ARCH_x86)
 
-#define GO_JUMPS 0x41 /* CF, ZF: an unsigned "below or equal" */
-
 /* At the call of (*bytes.Reader).Read in (*Conn).Read: AX is &conn.input, BX and CX where to and how
  * much at most. A bytes.Reader is a slice and how much of it has been read. Or, where it is compiled
  * into its caller, at that of memmove: AX to, BX from, CX how much. */
@@ -125,7 +124,7 @@ static __always_inline int go__reads(struct pt_regs *regs, __u32 cookie)
 }
 
 /* At the begin of (*Conn).writeRecordLocked: AX the connection, BX the type, CX and DI the bytes. */
-static __always_inline int go__writes(struct pt_regs *regs, __u32 cookie)
+static __always_inline int go__writes(struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct sonde_tls_thread *thread = tls__thread(task, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -133,8 +132,6 @@ static __always_inline int go__writes(struct pt_regs *regs, __u32 cookie)
 	__u64 bytes = type == GO_RECORD_APPLICATION ? regs->di : 0;
 
 	if (!thread)
-		return 0;
-	if ((cookie & SONDE_TLS_GO_AGAIN_ON_GROWTH) && (regs->flags & GO_JUMPS))
 		return 0;
 	if (type == GO_RECORD_HANDSHAKE || bytes)
 		return go__passes(thread, regs->ax, SONDE_SOCKET_SENT, regs->cx, bytes);
@@ -152,7 +149,7 @@ static __always_inline int go__reads(struct pt_regs *regs, __u32 cookie)
 	return 0;
 }
 
-static __always_inline int go__writes(struct pt_regs *regs, __u32 cookie)
+static __always_inline int go__writes(struct pt_regs *regs)
 {
 	return 0;
 }

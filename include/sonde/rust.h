@@ -4,9 +4,6 @@
 
 #include "sonde/abi.h"
 
-/* Cookie of a site on a conditional jump: what goes there begins anew and comes again. */
-#define SONDE_PANIC_UNLESS_TAKEN 1
-
 struct sonde_panic_row {
 	__u64 rust;
 	__u64 go;

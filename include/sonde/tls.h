@@ -30,10 +30,8 @@ SONDE_CONSTEXPR __u32 sonde_tls_cookie(__u32 function, __u32 length)
 	return function | length << 8;
 }
 
-/* Of Go; the upper half of the cookie is an offset. */
+/* Of what reads in Go; the upper half of the cookie is an offset. */
 enum sonde_tls_go {
-	/* The site hits before the stack is checked, where a jump that is taken comes again. */
-	SONDE_TLS_GO_AGAIN_ON_GROWTH = 1,
 	/* What is read is copied here by memmove: the connection lies at the offset in the stack.
 	 * Without it the offset is that of the field `input` in the connection. */
 	SONDE_TLS_GO_COPIES = 2,
