@@ -2,6 +2,8 @@
 #include "agent/elf/go_tls.hpp"
 
 #include <algorithm>
+#include <cstring>
+#include <span>
 
 #include "agent/elf/calls.hpp"
 
@@ -10,6 +12,34 @@ namespace sonde::elf {
 namespace {
 
 constexpr std::string_view kConn = "crypto/tls.Conn";
+
+// What others' code goes through for a connection; the types where a function is compiled into its
+// caller. QUIC's are none that bytes are read from.
+constexpr std::string_view kMakers[] = {"crypto/tls.Client",
+                                        "crypto/tls.Server",
+                                        "crypto/tls.NewListener",
+                                        "crypto/tls.dial",
+                                        "crypto/tls.(*Dialer).Dial",
+                                        "crypto/tls.(*Dialer).DialContext",
+                                        "crypto/tls.(*Dialer).netDialer"};
+constexpr std::string_view kMadeTypes[] = {kConn, "crypto/tls.Dialer", "crypto/tls.listener"};
+// The standard library has no use for them, so somebody else has.
+constexpr std::string_view kOnlyOthersCall[] = {
+    "crypto/tls.Dial", "crypto/tls.DialWithDialer", "crypto/tls.Listen"};
+// Beside the standard library.
+constexpr std::string_view kOfHttp[] = {"golang.org/x/net/http2.",
+                                        "google.golang.org/grpc/credentials."};
+// First parts of the standard library's packages; of it net/http and net/smtp use crypto/tls.
+constexpr std::string_view kStandard[] = {
+    "archive",  "bufio",   "bytes",   "cmp",      "compress", "container", "context", "crypto",
+    "database", "debug",   "embed",   "encoding", "errors",   "expvar",    "flag",    "fmt",
+    "go",       "hash",    "html",    "image",    "index",    "internal",  "io",      "iter",
+    "log",      "maps",    "math",    "mime",     "net",      "os",        "path",    "plugin",
+    "reflect",  "regexp",  "runtime", "slices",   "sort",     "strconv",   "strings", "structs",
+    "sync",     "syscall", "testing", "text",     "time",     "unicode",   "unique",  "unsafe",
+    "vendor",   "weak"};
+// Of code that is looked through; programs with more of their own mostly have drivers, too.
+constexpr std::uint64_t kMostCode = std::uint64_t{16} << 20;
 
 // What bpf/lib/tls_go.h takes for granted.
 Result<> check_layout(const GoBinary& binary)
@@ -80,7 +110,68 @@ Result<> find_read(const GoBinary& binary, AddressRange read, GoTls& out)
   return {};
 }
 
+bool is_others(std::string_view function)
+{
+  const auto first = function.substr(0, function.find_first_of("./:"));
+  return std::ranges::find(kStandard, first) == std::end(kStandard) && first != "type" &&
+         std::ranges::none_of(kOfHttp, [&](auto package) { return function.starts_with(package); });
+}
+
+// Whether the code may have one of the addresses as an operand relative to the next instruction.
+// Without a disassembler some of what is looked at is no operand; that errs on the safe side.
+bool refers_to(std::span<const std::byte> code,
+               std::uint64_t address,
+               std::span<const std::uint64_t> targets)
+{
+  for (std::size_t at = 1; at + 4 <= code.size(); ++at) {
+    std::int32_t distance;
+    std::memcpy(&distance, &code[at], sizeof distance);
+    const auto target = address + at + 4 + static_cast<std::uint64_t>(std::int64_t{distance});
+    if (target >= targets.front() && target <= targets.back() &&
+        std::ranges::binary_search(targets, target))
+      return true;
+  }
+  return false;
+}
+
+// Nothing where a type is not found.
+std::vector<std::uint64_t> makers_of(const GoBinary& binary)
+{
+  std::vector<std::uint64_t> found;
+  for (const auto name : kMakers)
+    if (const auto function = binary.function(name))
+      found.push_back(function->begin);
+  const auto made = found.size();
+  for (const auto name : kMadeTypes)
+    if (const auto type = binary.type(name))
+      found.push_back(type->address);
+  if (found.size() == made)
+    return {};
+  std::ranges::sort(found);
+  return found;
+}
+
 }  // namespace
+
+bool only_http_uses_tls(const GoBinary& binary)
+{
+  const auto makers = makers_of(binary);
+  if (makers.empty() || std::ranges::any_of(kOnlyOthersCall, [&](auto name) {
+        return binary.function(name).has_value();
+      }))
+    return false;
+  bool only = true;
+  std::uint64_t looked_through = 0;
+  binary.for_each_function([&](std::string_view name, AddressRange range) {
+    if (!is_others(name))
+      return true;
+    looked_through += range.size();
+    const auto code = binary.file().bytes_at(range.begin, range.size());
+    only = looked_through <= kMostCode && !code.empty() && !refers_to(code, range.begin, makers);
+    return only;
+  });
+  return only;
+}
 
 Result<std::optional<GoTls>> find_go_tls(const GoBinary& binary)
 {

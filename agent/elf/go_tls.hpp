@@ -26,4 +26,8 @@ struct GoTls {
 // Nothing where the program has no crypto/tls; fails where it has one that is unlike others.
 Result<std::optional<GoTls>> find_go_tls(const GoBinary& binary);
 
+// Whether all of the program's TLS is made by net/http, its HTTP/2 and gRPC: nobody else's code has
+// a connection of crypto/tls made or accepts one. False where that is not sure.
+bool only_http_uses_tls(const GoBinary& binary);
+
 }  // namespace sonde::elf

@@ -136,6 +136,8 @@ public:
 
   // From now on the user is told of all files, those that are known first, when the loop runs.
   virtual void add(UprobeUser& user) = 0;
+  // Whether a user of that name was added and is there.
+  virtual bool has(std::string_view user) const = 0;
   // Waits for a plan() of it that is under way, and detaches all that is its own. No call to it
   // after that.
   virtual void remove(UprobeUser& user) = 0;

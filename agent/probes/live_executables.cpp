@@ -85,6 +85,11 @@ void LiveExecutables::post(std::function<void()> work)
   });
 }
 
+bool LiveExecutables::has(std::string_view user) const
+{
+  return std::ranges::any_of(members_, [&](const auto& one) { return one->user->name() == user; });
+}
+
 void LiveExecutables::add(UprobeUser& user)
 {
   members_.push_back(std::make_shared<UprobeMember>(UprobeMember{&user, ++serials_}));

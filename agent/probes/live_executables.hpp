@@ -43,6 +43,7 @@ public:
   Result<> prepare(bpf_object* object) override;
   bool may_probe_returns() const override;
   void add(UprobeUser& user) override;
+  bool has(std::string_view user) const override;
   void remove(UprobeUser& user) override;
   void libraries_changed() override { looked_ns_ = 0; }
   void pause(UprobeUser& user, std::uint32_t file, bool paused, std::string_view why) override;

@@ -20,6 +20,7 @@
 #include "agent/elf/rust_binary.hpp"
 #include "agent/elf/rustls.hpp"
 #include "agent/probes/executables.hpp"
+#include "agent/probes/go_http_plan.hpp"
 #include "agent/probes/loading.hpp"
 #include "agent/probes/probe.hpp"
 #include "agent/probes/socket_programs.hpp"
@@ -118,6 +119,7 @@ private:
   bool wants_library(std::string_view library) const override;
   PlanResult plan(Subject& subject) override;
   PlanResult plan_openssl(Subject& subject) const;
+  bool is_counted_already(const elf::GoBinary& binary) const;
   PlanResult plan_go(const elf::GoBinary& binary) const;
   PlanResult plan_rustls(const elf::ElfFile& file, const elf::RustBinary& binary) const;
   Result<> attaching(const ProbedFile& file, const ProbePlan& plan) override;
@@ -132,6 +134,7 @@ private:
   bpf::Link destroyed_;
   std::vector<bpf::Link> tap_;  // while a file needs it
   bool added_ = false;
+  bool with_go_http_ = false;
   std::map<std::uint32_t, Needs> files_;  // by their numbers
 };
 
@@ -140,6 +143,7 @@ Result<> Tls::attach()
   destroyed_ = attach_and_report(host_, "tls", skeleton_->progs.tls_destroyed);
   adjust_tap(true);
   tap_.clear();
+  with_go_http_ = host_.executables->has("go_http");
   host_.executables->add(*this);
   added_ = true;
   return {};
@@ -191,12 +195,21 @@ PlanResult Tls::plan_openssl(Subject& subject) const
   return plan;
 }
 
+// By go_http, better and for fewer hits.
+bool Tls::is_counted_already(const elf::GoBinary& binary) const
+{
+  if (!with_go_http_)
+    return false;
+  const auto plan = go_http::make_plan(binary);
+  return plan && go_http::has_all_of_tls(*plan, binary);
+}
+
 PlanResult Tls::plan_go(const elf::GoBinary& binary) const
 {
   const auto found = elf::find_go_tls(binary);
   if (!found)
     return std::unexpected(Refusal{"unknown_crypto_tls", found.error().message()});
-  if (!*found)
+  if (!*found || is_counted_already(binary))
     return std::unexpected(Refusal{});
   const auto& tls = **found;
   const auto offset = static_cast<__u32>(tls.offset);

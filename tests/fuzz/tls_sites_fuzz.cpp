@@ -30,6 +30,7 @@ void ask(const ElfFile& file)
   const auto go = GoBinary::read(file);
   if (!go)
     return;
+  (void)only_http_uses_tls(*go);
   if (const auto found = find_go_tls(*go); found && *found)
     expect((*found)->read < file.size() && (*found)->written.offset < file.size());
 }

@@ -48,6 +48,30 @@ TEST(GoTls, AProgramWithoutItHasNothingToFind)
   EXPECT_FALSE(*found);
 }
 
+bool only_http(const char* sample)
+{
+  const auto file = ElfFile::open(std::filesystem::path(SONDE_GO_SAMPLES) / sample);
+  const auto binary = GoBinary::read(*file);
+  return only_http_uses_tls(*binary);
+}
+
+TEST(GoTls, WhatOnlyServesAndAsksByNetHttpHasNoOtherUse)
+{
+  EXPECT_TRUE(only_http("web_stripped"));
+  EXPECT_TRUE(only_http("web_pie_stripped"));
+}
+
+TEST(GoTls, WhatMakesConnectionsByItselfHasAnotherUse)
+{
+  EXPECT_FALSE(only_http("tls_plain"));
+  EXPECT_FALSE(only_http("tls_pie_stripped"));
+}
+
+TEST(GoTls, AProgramWithoutItIsNotSureToHaveNoOtherUse)
+{
+  EXPECT_FALSE(only_http("plain"));
+}
+
 TEST(DirectCalls, NothingIsCalledFromBeyondTheFile)
 {
   const auto file = ElfFile::open(std::filesystem::path(SONDE_GO_SAMPLES) / "plain");
