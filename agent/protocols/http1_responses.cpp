@@ -101,6 +101,7 @@ void Decoder::unasked(const Piece& piece)
 std::string_view Decoder::follow_response(const Piece& piece, Sink& sink)
 {
   auto bytes = piece.bytes;
+  bool interim = false;  // came before, in this piece, of the same request
   while (!bytes.empty() && !open_.empty()) {
     const bool was_idle = response_.idle();
     const bool at_call = piece.starts_call && bytes.size() == piece.bytes.size();
@@ -109,7 +110,7 @@ std::string_view Decoder::follow_response(const Piece& piece, Sink& sink)
       response_first_ns_ = piece.time_ns;
       together_ = together_ || !at_call;
       apart_ += at_call ? 1 : 0;
-      if (response_unsure_ && !at_call) {
+      if (response_unsure_ && !at_call && !interim) {
         pipelined_ = true;
         lose_pairing(true);
         return {};
@@ -122,6 +123,7 @@ std::string_view Decoder::follow_response(const Piece& piece, Sink& sink)
       response_head(piece.time_ns, sink);
       if (!successor_.empty())
         return bytes;
+      interim = response_.head().status < 200;
       break;
     case Message::Event::kEnd:
       complete(piece.time_ns, sink);

@@ -220,6 +220,14 @@ TEST(Http1Decoder, TheFirstRequestOfAJoinedConnectionMayBeCutInItsMethod)
   EXPECT_THAT(after.lines, ElementsAre("GET /a 200 2-2 3-3"));
 }
 
+TEST(Http1Decoder, TheFirstAnswerOfAJoinedConnectionMayComeInOneCallWithItsHints)
+{
+  Connection c(false);
+  c.client(1, kGet).server(2, "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n" + kOk);
+  c.client(3, kGet).server(4, kOk);
+  EXPECT_THAT(c.lines, ElementsAre("GET /a 200 1-1 2-2", "GET /a 200 3-3 4-4"));
+}
+
 TEST(Http1Decoder, InsideABodyNothingIsTakenForARequest)
 {
   Connection c;
