@@ -5,6 +5,7 @@
 #
 # usage: go_http_test.sh SONDE [GOWEB]    GOWEB: built from tests/targets/goweb by another Go, default build/targets/goweb
 #   SONDE_REQUESTS  requests of each variant, default 1500
+#   SONDE_ROUTERS   of GOWEB, default "mux middleware"; with the first one all is tried
 # shellcheck disable=SC2317  # functions are called through `check`
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -12,10 +13,8 @@ set -euo pipefail
 sonde=$(readlink -f "$1")
 requests=${SONDE_REQUESTS:-1500}
 targets=$root/tests/targets
-client=$root/build/targets/goweb
-server=${2:-$client}
-plain=0 tls=0
-
+server=${2:-$root/build/targets/goweb}
+plain=0 tls=0 patterns=
 scrape() { curl -sSf --max-time 10 "http://127.0.0.1:$agent_port/metrics" >"$1"; }
 start_agent() {
   background sonde "$sonde" run "--web.listen-address=127.0.0.1:$agent_port" --control.socket="$work/control" "$@"
@@ -30,6 +29,7 @@ probed() { scrape "$work/probed" && grep -q '^sonde_uprobes{probe="go_http"} [1-
 
 # serve ROUTER: on other ports each time.
 serve() {
+  rm -f "$work/goweb.log" # of the one before
   OTEL_SERVICE_NAME=goweb background goweb "$server" serve --router "$1"
   server_pid=$started
   until_true 10 grep -q tls= "$work/goweb.log"
@@ -54,7 +54,7 @@ labels_are_patterns() {
 load() {
   died before
   scrape "$work/before"
-  check "$1: every request is answered" "$client" load --url "$(address "$2")" --requests "$requests" --ledger "$work/ledger.json" "${@:4}"
+  check "$1: every request is answered" "$client" load --url "$(address "$2")" --patterns "$patterns" --requests "$requests" --ledger "$work/ledger.json" "${@:4}"
   died after
   check "$1: the metrics are exact" exact "$3"
 }
@@ -62,7 +62,7 @@ load() {
 # joined WHAT SCHEME KIND FLAG...: the agent starts when the connections are there already.
 joined() {
   rm -f "$work/go" "$work/go.warm"
-  background load "$client" load --url "$(address "$2")" --requests "$requests" --ledger "$work/ledger.json" --resume "$work/go" "${@:4}"
+  background load "$client" load --url "$(address "$2")" --patterns "$patterns" --requests "$requests" --ledger "$work/ledger.json" --resume "$work/go" "${@:4}"
   local load_pid=$started
   until_true 20 test -e "$work/go.warm"
   start_agent
@@ -78,7 +78,11 @@ joined() {
 
 check 'the program is built' "$targets/build.sh" go
 agent_port=$(free_port)
-for router in mux middleware; do
+# Only a server of golang.org/x/net has a client for HTTP/2 without TLS.
+client=$root/build/targets/goweb
+[ "${SONDE_ROUTERS:-}" != xnet ] || client=$server
+read -ra routers <<<"${SONDE_ROUTERS:-mux middleware}"
+for router in "${routers[@]}"; do
   serve "$router"
   start_agent
   check "$router: its probes are attached" until_true 20 probed
@@ -86,9 +90,10 @@ for router in mux middleware; do
   load "$router, TLS" https http-handler --panics
   load "$router, HTTP/2" https http-handler --panics --http2
   load "$router, new connections" https http-handler --keep-alive=false
-  check "$router: labels are the patterns" labels_are_patterns
+  [ "$router" != xnet ] || load "$router, HTTP/2 without TLS" http http-handler --http2 --panics
+  [ "$patterns" != mux ] || check "$router: labels are the patterns" labels_are_patterns
   stop_agent
-  [ "$router" != mux ] || {
+  [ "$router" != "${routers[0]}" ] || {
     joined 'joined, plain text' http http-server
     joined 'joined, TLS' https http-handler
     joined 'joined, HTTP/2' https http-handler --http2

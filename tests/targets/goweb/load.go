@@ -57,11 +57,15 @@ func load(arguments []string) {
 	panics := flags.Bool("panics", false, "some of the handlers panic")
 	only := flags.String("only", "", "this path alone")
 	resume := flags.String("resume", "", "connects, makes FILE.warm and begins when FILE exists")
+	patterns := flags.String("patterns", "mux", "how the server's router spells them; none: it has none")
 	out := flags.String("ledger", "", "a file, default stdout")
 	_ = flags.Parse(arguments)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: *http2,
 		MaxIdleConnsPerHost: *concurrency, DisableKeepAlives: !*keepAlive, DisableCompression: true}
 	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	if *http2 && strings.HasPrefix(*url, "http:") && clearText != nil {
+		client.Transport = clearText
+	}
 	counted := newLedger()
 	if *resume != "" {
 		warm(client, *url, *concurrency)
@@ -74,7 +78,7 @@ func load(arguments []string) {
 		go func() {
 			defer workers.Done()
 			for n := range numbers {
-				one(client, counted, *url, n, *panics, *only)
+				one(client, counted, *url, n, *panics, *only, *patterns)
 			}
 		}()
 	}
@@ -122,7 +126,7 @@ func wait(file string) {
 	}
 }
 
-func one(client *http.Client, counted *ledger, url string, n int, panics bool, only string) {
+func one(client *http.Client, counted *ledger, url string, n int, panics bool, only, patterns string) {
 	what := mix[n%len(mix)]
 	if only != "" {
 		what = mix[0]
@@ -152,5 +156,5 @@ func one(client *http.Client, counted *ledger, url string, n int, panics bool, o
 	if err != nil {
 		log.Fatal(strings.TrimSpace(err.Error()))
 	}
-	counted.add(what.method, what.route, response.StatusCode, uint64(what.body), uint64(received))
+	counted.add(what.method, spell(patterns, what.route), response.StatusCode, uint64(what.body), uint64(received))
 }

@@ -125,8 +125,10 @@ func handlers() map[string]http.HandlerFunc {
 		},
 		"GET /static/": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "static") },
 		"GET /early": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Link", "</style.css>; rel=preload")
-			w.WriteHeader(http.StatusEarlyHints)
+			if earlyHints {
+				w.Header().Set("Link", "</style.css>; rel=preload")
+				w.WriteHeader(http.StatusEarlyHints)
+			}
 			_, _ = io.WriteString(w, "after hints")
 		},
 		"GET /slow": func(w http.ResponseWriter, _ *http.Request) { time.Sleep(20 * time.Millisecond) },
@@ -190,18 +192,22 @@ func listen() (net.Listener, int) {
 
 func serve(arguments []string) {
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
-	router := flags.String("router", "mux", "mux, middleware (copies each request)")
+	router := flags.String("router", "mux", "mux, middleware (copies each request), or what else was built in")
 	_ = flags.Parse(arguments)
-	handler := routed(*router)
+	made := routers[*router]
+	if made == nil {
+		log.Fatalf("no router %s", *router)
+	}
+	handler, style := made()
 	quiet := log.New(io.Discard, "", 0)
 	plain, plainPort := listen()
 	covered, tlsPort := listen()
 	config := &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"h2", "http/1.1"}}
-	go func() {
-		log.Fatal((&http.Server{Handler: handler, ErrorLog: quiet, TLSConfig: config}).ServeTLS(covered, "", ""))
-	}()
-	go func() { log.Fatal((&http.Server{Handler: handler, ErrorLog: quiet}).Serve(plain)) }()
-	fmt.Printf("plain=%d\ntls=%d\n", plainPort, tlsPort)
+	servers := [2]*http.Server{{Handler: handler, ErrorLog: quiet}, {Handler: handler, ErrorLog: quiet, TLSConfig: config}}
+	configure(servers[0], servers[1])
+	go func() { log.Fatal(servers[1].ServeTLS(covered, "", "")) }()
+	go func() { log.Fatal(servers[0].Serve(plain)) }()
+	fmt.Printf("patterns=%s\nplain=%d\ntls=%d\n", style, plainPort, tlsPort)
 	_ = os.Stdout.Close()
 	select {}
 }
