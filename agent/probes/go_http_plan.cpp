@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <initializer_list>
 
-#include "agent/elf/go_tls.hpp"
 #include "agent/elf/probe_site.hpp"
 
 namespace sonde::go_http {
@@ -240,14 +239,13 @@ std::expected<Plan, Refusal> make_plan(const elf::GoBinary& binary)
       Refusal{"no_probe_site", "no instruction that the kernel emulates in net/http's functions"});
 }
 
-bool has_all_of_tls(const Plan& plan, const elf::GoBinary& binary)
+bool sees_all_of_http(const Plan& plan, const elf::GoBinary& binary)
 {
   const auto sees = [&](Part part, std::string_view function) {
     return !binary.function(function) || !plan.parts[static_cast<std::size_t>(part)].empty();
   };
   return sees(Part::kServing, "net/http.(*conn).serve") &&
-         sees(Part::kCalling, "net/http.(*persistConn).roundTrip") &&
-         elf::only_http_uses_tls(binary);
+         sees(Part::kCalling, "net/http.(*persistConn).roundTrip");
 }
 
 }  // namespace sonde::go_http

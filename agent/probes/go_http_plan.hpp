@@ -64,9 +64,8 @@ struct Plan {
 
 std::expected<Plan, Refusal> make_plan(const elf::GoBinary& binary);
 
-// Whether with such a plan all is counted that the program has within TLS, and no tap of TLS is
-// worth its hits.
-bool has_all_of_tls(const Plan& plan, const elf::GoBinary& binary);
+// Whether with such a plan all is counted that the program serves and asks by net/http.
+bool sees_all_of_http(const Plan& plan, const elf::GoBinary& binary);
 
 const bpf_program* program_of(const go_http_bpf& object, Site site);
 

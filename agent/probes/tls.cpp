@@ -195,13 +195,13 @@ PlanResult Tls::plan_openssl(Subject& subject) const
   return plan;
 }
 
-// By go_http, better and for fewer hits.
+// By go_http, better and for fewer hits; or it is gRPC's alone, which no decoder reads.
 bool Tls::is_counted_already(const elf::GoBinary& binary) const
 {
-  if (!with_go_http_)
-    return false;
   const auto plan = go_http::make_plan(binary);
-  return plan && go_http::has_all_of_tls(*plan, binary);
+  const bool counted = plan ? with_go_http_ && go_http::sees_all_of_http(*plan, binary)
+                            : plan.error().reason.empty();
+  return counted && elf::only_http_uses_tls(binary);
 }
 
 PlanResult Tls::plan_go(const elf::GoBinary& binary) const
