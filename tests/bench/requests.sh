@@ -8,6 +8,7 @@
 #   database is a handler of api that asks PostgreSQL, go_tls one of goweb that does next to nothing
 #   BUILD    the build folder, default build/release     PAIRS  pairs of runs, default 7
 #   SECONDS_EACH  of a run, default 3                AGENT_FLAGS  flags of the agent
+#   IDLE  processes of goweb beside the one that serves, default 0
 #   WARM_UP  seconds of load between the agent's start and what is measured, default 2: Go programs' patterns are learned
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
@@ -19,12 +20,12 @@ port=17663
 work=$(mktemp -d)
 bed=$work/bed
 agent=
-goweb=
+goweb=()
 declare -A address
 
 cleanup() {
   [ -z "$agent" ] || kill "$agent" 2>/dev/null || true
-  [ -z "$goweb" ] || kill "$goweb" 2>/dev/null || true
+  [ ${#goweb[@]} = 0 ] || kill "${goweb[@]}" 2>/dev/null || true
   tests/targets/stop.sh "$bed" >/dev/null 2>&1 || true
   echo 0 >/proc/sys/kernel/bpf_stats_enabled
   rm -rf "$work"
@@ -93,8 +94,12 @@ one() {
 }
 
 start_goweb() {
+  for _ in $(seq "${IDLE:-0}"); do
+    build/targets/goweb serve >/dev/null 2>&1 &
+    goweb+=($!)
+  done
   build/targets/goweb serve >"$work/goweb.log" 2>&1 &
-  goweb=$!
+  goweb+=($!)
   for _ in $(seq 100); do
     address[go_tls]=$(sed -n 's/^tls=//p' "$work/goweb.log")
     if [ -n "${address[go_tls]}" ]; then return; fi
