@@ -56,6 +56,25 @@ bool is_stack_check(const ZydisDecodedInstruction& decoded, const ZydisDecodedOp
          (memory.disp.value == 0x10 || memory.disp.value == 0x18);
 }
 
+std::optional<MemoryRead> memory_read(const ZydisDecodedOperand& operand)
+{
+  const bool reads = operand.type == ZYDIS_OPERAND_TYPE_MEMORY && operand.size == 64 &&
+                     (operand.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0;
+  if (!reads || operand.mem.index != ZYDIS_REGISTER_NONE)
+    return {};
+  const auto base = general_register(operand.mem.base);
+  return base ? std::optional(MemoryRead{*base, operand.mem.disp.value}) : std::nullopt;
+}
+
+std::optional<unsigned> copied_register(const ZydisDecodedInstruction& decoded,
+                                        const ZydisDecodedOperand* operands)
+{
+  if (decoded.mnemonic != ZYDIS_MNEMONIC_MOV || operands[0].type != ZYDIS_OPERAND_TYPE_REGISTER ||
+      operands[1].type != ZYDIS_OPERAND_TYPE_REGISTER || operands[1].size != 64)
+    return {};
+  return general_register(operands[1].reg.value);
+}
+
 bool ends_flow(const ZydisDecodedInstruction& decoded)
 {
   switch (decoded.meta.category) {
@@ -110,8 +129,11 @@ std::optional<Instruction> InstructionDecoder::decode(std::span<const std::byte>
   out.subtracts_from_r12 =
       decoded.mnemonic == ZYDIS_MNEMONIC_SUB && is_register(operands[0], ZYDIS_REGISTER_R12);
   out.below = decoded.mnemonic == ZYDIS_MNEMONIC_JB || decoded.mnemonic == ZYDIS_MNEMONIC_JBE;
+  out.copied = copied_register(decoded, operands.data());
   for (std::size_t i = 0; i < decoded.operand_count; ++i) {
     const auto& operand = operands[i];
+    if (!out.read)
+      out.read = memory_read(operand);
     if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER &&
         (operand.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0)
       if (const auto number = general_register(operand.reg.value))

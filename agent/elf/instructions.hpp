@@ -14,6 +14,12 @@ namespace sonde::elf {
 // 7, R8 …
 using RegisterSet = std::uint16_t;
 
+// 8 bytes at a general register plus a constant.
+struct MemoryRead {
+  unsigned base;
+  std::int64_t displacement;
+};
+
 enum class Emulated : std::uint8_t { kNo, kPush, kConditionalJump, kJump, kCall, kNop };
 
 struct Instruction {
@@ -27,6 +33,8 @@ struct Instruction {
   bool ends;                // nothing falls through: jmp, ret, ud2, hlt
   // Of jumps within the program's text, calls left out.
   std::optional<std::uint64_t> jump_target;
+  std::optional<MemoryRead> read;
+  std::optional<unsigned> copied;  // whole, into the register that is written
 };
 
 class InstructionDecoder {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <elf.h>
 #include <set>
 
 namespace sonde::elf {
@@ -15,6 +16,8 @@ constexpr std::size_t kMostPath = 256;
 constexpr std::size_t kMostCrates = 1024;
 
 constexpr std::string_view kProducer = "rustc version ";
+// Who unwinds begins with it.
+constexpr std::string_view kRaise = "_Unwind_RaiseException";
 constexpr std::string_view kRegistry = "/registry/";
 // Sources of the standard library; Debian's compiler has its version in their folder.
 constexpr std::string_view kLibrary = "/library/std/src/";
@@ -111,6 +114,25 @@ bool needs_libgcc_alone(const ElfFile& file)
   return needs("libgcc_s.so") && !needs("libstdc++.so");
 }
 
+// Whether .dynsym asks a library for it; without that table, perhaps.
+bool imports(const ElfFile& file, std::string_view name)
+{
+  const auto table = std::ranges::find(file.sections(), std::uint32_t{SHT_DYNSYM}, &Section::type);
+  if (table == file.sections().end() || table->link >= file.sections().size())
+    return true;
+  const auto& names = file.sections()[table->link];
+  const auto symbols = file.bytes(table->offset, table->size);
+  const auto strings = text_of(file.bytes(names.offset, names.size));
+  for (std::size_t at = 0; at + sizeof(Elf64_Sym) <= symbols.size(); at += sizeof(Elf64_Sym)) {
+    Elf64_Sym symbol;
+    std::memcpy(&symbol, symbols.data() + at, sizeof symbol);
+    if (symbol.st_shndx == SHN_UNDEF && symbol.st_name < strings.size() &&
+        strings.substr(symbol.st_name).starts_with(name))
+      return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 bool is_rust_panic(std::string_view symbol)
@@ -152,10 +174,12 @@ std::optional<RustBinary> RustBinary::read(const ElfFile& file)
 {
   RustBinary out;
   out.rustc = version_in_comment(file);
-  out.shared_unwinder = needs_libgcc_alone(file);
+  const bool needs_libgcc = needs_libgcc_alone(file);
   // A program without both may be Rust, but finding out would mean to read most of each program.
-  if (out.rustc.empty() && !out.shared_unwinder)
+  if (out.rustc.empty() && !needs_libgcc)
     return std::nullopt;
+  out.shared_unwinder = needs_libgcc && imports(file, kRaise);
+  out.aborts = needs_libgcc && !out.shared_unwinder;
   bool rust = !out.rustc.empty();
   for (const auto bytes : constants(file)) {
     const auto text = text_of(bytes);

@@ -26,8 +26,10 @@ struct RustBinary {
   std::vector<RustCrate> crates;  // of registries, those that can panic; sorted
   // The function that each panic passes, where symbols tell.
   std::optional<AddressRange> panic;
-  // Panics unwind by libgcc_s, as those of all but static programs do.
+  // Panics unwind by libgcc_s, as those of all but static programs do. Not with panic=abort, where
+  // libgcc_s only prints the stack.
   bool shared_unwinder = false;
+  bool aborts = false;
 
   // Nothing: no Rust program.
   static std::optional<RustBinary> read(const ElfFile& file);

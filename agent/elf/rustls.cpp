@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 
+#include "agent/elf/instructions.hpp"
+
 namespace sonde::elf {
 
 namespace {
@@ -19,6 +21,16 @@ constexpr std::size_t kMostCandidates = 64;
 
 // A vtable: drop, size, align, methods.
 constexpr std::uint64_t kMethods = 24;
+
+// What a key of ring takes, and where it must lie: no other object with one method and nothing to
+// drop is like that.
+constexpr std::uint64_t kLeastKey = 256;
+constexpr std::uint64_t kKeyAlign = 16;
+
+// The third argument, behind where the result goes and the object.
+constexpr unsigned kMessage = 2;
+// A decrypter begins with the length of the ciphertext.
+constexpr std::size_t kMostInstructions = 512;
 
 std::uint8_t byte_of(std::byte value)
 {
@@ -52,7 +64,7 @@ public:
       return {};
     return {*std::prev(next), next == starts_.end() ? begin_ + code_.size() : *next};
   }
-  Rustls find();
+  Rustls find(RustlsAges ages);
 
 private:
   struct Vtable {
@@ -117,8 +129,11 @@ private:
       if ((byte_of(code_[at]) & 0xfeU) == 0xe8)
         see(begin_ + at, begin_ + at + 5 + static_cast<std::uint64_t>(displacement(code_, at + 1)));
   }
+  bool drops_nothing(std::uint64_t vtable) const;
+  std::optional<std::int64_t> length_of_message(std::uint64_t function) const;
   void find_encrypters();
   void find_decrypters();
+  void find_keys(const Section& section);
   void look_for_decrypter(std::uint64_t function, const Vtable& encrypter);
 
   const ElfFile& file_;
@@ -126,6 +141,7 @@ private:
   std::span<const std::byte> code_;
   std::vector<std::uint64_t> starts_;
   std::map<std::uint64_t, Vtable> encrypters_;  // by the vtable's address
+  std::set<std::uint64_t> encrypt_;
   std::set<std::uint64_t> decrypt_;
 };
 
@@ -189,16 +205,76 @@ void Shapes::look_for_decrypter(std::uint64_t function, const Vtable& encrypter)
     });
 }
 
-Rustls Shapes::find()
+// Nothing at all or, from older compilers, a function that returns at once.
+bool Shapes::drops_nothing(std::uint64_t vtable) const
 {
-  find_encrypters();
-  if (!encrypters_.empty())
-    find_decrypters();
-  std::set<std::uint64_t> encrypt;
-  for (const auto& [address, vtable] : encrypters_)
-    encrypt.insert(vtable.method);
+  const auto drop = file_.pointer_at(vtable);
+  return drop && (*drop == 0 || (in_text(*drop) && byte_of(code_[*drop - begin_]) == 0xc3));
+}
+
+// Where in its message a function finds the length: at 16 of OpaqueMessage, which has a Vec, at 8
+// of BorrowedPlainMessage, which has a slice.
+std::optional<std::int64_t> Shapes::length_of_message(std::uint64_t function) const
+{
+  const auto end = function_at(function).end - begin_;
+  const InstructionDecoder decoder;
+  unsigned message = 1U << kMessage;  // the registers that have it
+  std::optional<std::int64_t> found;
+  auto at = function - begin_;
+  for (std::size_t i = 0; i < kMostInstructions && at < end && message != 0; ++i) {
+    const auto instruction = decoder.decode(code_.subspan(at, end - at), begin_ + at);
+    if (!instruction)
+      return found;
+    at += instruction->length;
+    if (instruction->read && (message >> instruction->read->base & 1U) != 0) {
+      if (instruction->read->displacement == 16)
+        return 16;
+      if (instruction->read->displacement == 8)
+        found = 8;
+    }
+    const bool copies = instruction->copied && (message >> *instruction->copied & 1U) != 0;
+    message = copies ? message | instruction->written : message & ~unsigned{instruction->written};
+  }
+  return found;
+}
+
+// The objects of both traits are keys with what makes nonces, and their vtables have one method.
+void Shapes::find_keys(const Section& section)
+{
+  const auto words = file_.bytes_at(section.address, section.size);
+  std::size_t candidates = 0;
+  for (std::size_t at = 0; at + kMethods + 8 <= words.size(); at += 8) {
+    std::array<std::uint64_t, 2> layout{};
+    std::memcpy(layout.data(), words.data() + at + 8, sizeof layout);
+    if (layout[0] < kLeastKey || layout[1] != kKeyAlign)
+      continue;
+    const auto vtable = vtable_at(section.address + at);
+    if (!vtable || !drops_nothing(section.address + at) || decrypt_.contains(vtable->method) ||
+        encrypt_.contains(vtable->method))
+      continue;
+    if (++candidates > kMostCandidates)
+      return;
+    if (const auto length = length_of_message(vtable->method))
+      (*length == 16 ? decrypt_ : encrypt_).insert(vtable->method);
+  }
+}
+
+Rustls Shapes::find(RustlsAges ages)
+{
+  if (ages.two_methods) {
+    find_encrypters();
+    if (!encrypters_.empty())
+      find_decrypters();
+    for (const auto& [address, vtable] : encrypters_)
+      encrypt_.insert(vtable.method);
+  }
+  // With both, what was not found of the one must not be taken for the other.
+  if (ages.one_method && (!ages.two_methods || !decrypt_.empty()))
+    for (const auto* name : {".data.rel.ro", ".rodata"})
+      if (const auto* section = file_.section(name))
+        find_keys(*section);
   Rustls out;
-  for (const auto address : encrypt)
+  for (const auto address : encrypt_)
     out.encrypt.push_back({address, function_at(address).end});
   for (const auto address : decrypt_)
     out.decrypt.push_back({address, function_at(address).end});
@@ -236,7 +312,16 @@ Rustls by_symbols(const ElfFile& file)
 
 }  // namespace
 
-Rustls find_rustls(const ElfFile& file)
+std::optional<RustlsAges> rustls_age(std::string_view version)
+{
+  if (version.starts_with("0.20.") || version.starts_with("0.21."))
+    return RustlsAges{.one_method = true};
+  if (version.starts_with("0.22.") || version.starts_with("0.23."))
+    return RustlsAges{.two_methods = true};
+  return {};
+}
+
+Rustls find_rustls(const ElfFile& file, RustlsAges ages)
 {
   if (file.machine() != Machine::kX86_64)
     return {};
@@ -244,7 +329,7 @@ Rustls find_rustls(const ElfFile& file)
   if (!named.encrypt.empty() && !named.decrypt.empty())
     return named;
   Shapes shapes(file);
-  return shapes.usable() ? shapes.find() : Rustls{};
+  return shapes.usable() ? shapes.find(ages) : Rustls{};
 }
 
 }  // namespace sonde::elf

@@ -212,7 +212,7 @@ PlanResult Rust::plan_rust(const elf::ElfFile& file, const elf::RustBinary& bina
       return plan;
     why = plan.error().text;
   } else {
-    why = "stripped";
+    why = binary.aborts ? "stripped, panic=abort" : "stripped";
   }
   found->by_unwinder = binary.shared_unwinder;
   ProbePlan none;

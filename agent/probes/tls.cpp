@@ -226,17 +226,28 @@ PlanResult Tls::plan_go(const elf::GoBinary& binary) const
   return plan;
 }
 
+// Programs may have several: of their own and of what they use.
 PlanResult Tls::plan_rustls(const elf::ElfFile& file, const elf::RustBinary& binary) const
 {
-  const auto crate = std::ranges::find(binary.crates, "rustls", &elf::RustCrate::name);
-  if (crate == binary.crates.end())
-    return std::unexpected(Refusal{});
-  if (!crate->version.starts_with("0.23."))
-    return std::unexpected(Refusal{
-        "rustls_version", "rustls " + crate->version + " has its messages laid out otherwise"});
+  elf::RustlsAges ages;
+  std::string unknown;
+  for (const auto& crate : binary.crates) {
+    if (crate.name != "rustls")
+      continue;
+    const auto age = elf::rustls_age(crate.version);
+    if (!age)
+      unknown = crate.version;
+    ages.one_method |= age && age->one_method;
+    ages.two_methods |= age && age->two_methods;
+  }
+  if (!ages.one_method && !ages.two_methods)
+    return std::unexpected(
+        unknown.empty() ? Refusal{}
+                        : Refusal{"rustls_version",
+                                  "rustls " + unknown + " has its messages laid out otherwise"});
   if (!host_.executables->may_probe_returns())
     return std::unexpected(Refusal{"no_return_probes", std::string(kNoReturns)});
-  const auto found = elf::find_rustls(file);
+  const auto found = elf::find_rustls(file, ages);
   ProbePlan plan;
   for (const auto& function : found.encrypt)
     if (const auto site = elf::c_entry_site(file, function))

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Rust's rustls: records as its providers encrypt and decrypt them (0.23). A connection's two keys know
- * nothing of one another, so its streams are the socket's: of what the thread received last, and of what
- * it sends next. */
+/* Rust's rustls: records as its providers encrypt and decrypt them (0.20 to 0.23). A connection's two
+ * keys know nothing of one another, so its streams are the socket's: of what the thread received last,
+ * and of what it sends next. Which message lies there, and in which order the compiler laid out its
+ * fields, the message says itself: where it is of no known form, nothing is taken. */
 #pragma once
 
 #include "lib/tls_stream.h"
 
 #define RUST_APPLICATION_DATA 3 /* rustls::ContentType */
+#define RUST_TLS12	      4 /* rustls::ProtocolVersion */
+#define RUST_TLS13	      5
 #define RUST_CHUNKS	      8
+/* No process has memory below (vm.mmap_min_addr), and no record is so large. */
+#define RUST_LOWEST 65536
+/* What TLS 1.2 puts before the ciphertext may stay before the plaintext. */
+#define RUST_NONCE 8
 
 /* Processes that have rustls: their threads are looked at from their first socket on. */
 struct {
@@ -96,47 +103,86 @@ static __always_inline void rust__keep(struct sonde_tls_thread *thread, __u64 ba
 	thread->pieces = index + 1;
 }
 
-/* OutboundPlainMessage: one slice, or a part of several; then the type. */
-static __always_inline int rust__encrypts(__u64 message)
+static __always_inline bool rust__is_version(__u16 version)
 {
-	struct sonde_tls_thread *thread =
-		tls__thread(bpf_get_current_task_btf(), BPF_LOCAL_STORAGE_GET_F_CREATE);
-	struct {
-		__u64 chunks; /* 0: a single slice follows */
-		__u64 second; /* its address, or how many chunks */
-		__u64 third;  /* its length, or where the part begins */
-		__u64 end;
-		__u64 type;
-	} plain;
+	return version == RUST_TLS12 || version == RUST_TLS13;
+}
+
+/* The type and the version that end each message: the type first or, from rustc 1.63 and always behind a
+ * Vec, the version. What either leaves free is not initialised. */
+static __always_inline bool rust__is_data(__u64 end)
+{
+	if ((end & 0xff) == RUST_APPLICATION_DATA)
+		return rust__is_version(end >> 16);
+	return rust__is_version(end) && (end >> 32 & 0xff) == RUST_APPLICATION_DATA;
+}
+
+/* A part of several slices. */
+static __always_inline void rust__keep_chunks(struct sonde_tls_thread *thread, __u64 chunks,
+					      __u64 count, __u64 start, __u64 end)
+{
 	__u64 passed = 0;
 
-	if (!thread || bpf_probe_read_user(&plain, sizeof(plain), (void *)message) ||
-	    (plain.type & 0xff) != RUST_APPLICATION_DATA)
-		return 0;
-	thread->in_library = 1;
-	if (!plain.chunks) {
-		rust__keep(thread, plain.second, plain.third);
-		return 0;
-	}
 	for (__u32 i = 0; i < RUST_CHUNKS; i++) {
 		struct sonde_tls_piece chunk = {};
 		__u64 from, to;
 
-		if (i >= plain.second || passed >= plain.end ||
-		    bpf_probe_read_user(&chunk, sizeof(chunk), (void *)(plain.chunks + i * 16)))
+		if (i >= count || passed >= end ||
+		    bpf_probe_read_user(&chunk, sizeof(chunk), (void *)(chunks + i * 16)))
 			break;
-		from = passed > plain.third ? passed : plain.third;
-		to = passed + chunk.length < plain.end ? passed + chunk.length : plain.end;
+		from = passed > start ? passed : start;
+		to = passed + chunk.length < end ? passed + chunk.length : end;
 		if (from < to)
 			rust__keep(thread, chunk.base + (from - passed), to - from);
 		passed += chunk.length;
 	}
-	if (passed < plain.end)
-		thread->unkept += plain.end - (passed > plain.third ? passed : plain.third);
+	if (passed < end)
+		thread->unkept += end - (passed > start ? passed : start);
+}
+
+/* BorrowedPlainMessage, a slice, or (0.23) OutboundPlainMessage: a slice behind a 0, or several, which
+ * rustc 1.63 puts behind a 1. */
+static __always_inline int rust__encrypts(__u64 message)
+{
+	struct sonde_tls_thread *thread =
+		tls__thread(bpf_get_current_task_btf(), BPF_LOCAL_STORAGE_GET_F_CREATE);
+	__u64 *plain;
+
+	if (!thread)
+		return 0;
+	plain = thread->words;
+	if (bpf_probe_read_user(plain, sizeof(thread->words), (void *)message))
+		return 0;
+	thread->in_library = 1;
+	if (plain[0] > 1 && rust__is_data(plain[2]))
+		rust__keep(thread, plain[0], plain[1]);
+	else if (plain[0] == 0 && (rust__is_data(plain[4]) || rust__is_data(plain[5])))
+		rust__keep(thread, plain[1], plain[2]);
+	else if (plain[0] == 1 && rust__is_data(plain[5]))
+		rust__keep_chunks(thread, plain[1], plain[2], plain[3], plain[4]);
+	else if (plain[0] > 1 && rust__is_data(plain[4]))
+		rust__keep_chunks(thread, plain[0], plain[1], plain[2], plain[3]);
 	return 0;
 }
 
-/* Result<InboundPlainMessage>: the plaintext, then its type. */
+/* Result<PlainMessage> or Result<InboundPlainMessage>: what lies where the ciphertext did. */
+static __always_inline bool rust__plaintext(const __u64 *result, const struct sonde_tls_call *call,
+					    __u64 *base, __u64 *bytes)
+{
+	for (int i = 0; i < 3; i++) {
+		const __u64 *length = &result[i + 1];
+
+		if (result[i] - call->buffer > RUST_NONCE)
+			continue;
+		if (call->length == 2)
+			length++;
+		*base = result[i];
+		*bytes = length[0];
+		return rust__is_data(length[1]);
+	}
+	return false;
+}
+
 static __always_inline int rust__decrypted(struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -144,35 +190,49 @@ static __always_inline int rust__decrypted(struct pt_regs *regs)
 	struct sonde_tls_key key = {.tgid = task->tgid};
 	struct sonde_tls_stream *stream;
 	struct sonde_tls_call call;
-	__u64 *plain;
+	__u64 *result, base = 0, bytes = 0;
 
 	if (!thread)
 		return 0;
-	/* A word, address, length and type. */
-	plain = thread->words;
+	result = thread->words;
 	if (!tls__leave(thread, &call, PT_REGS_SP(regs)) ||
-	    bpf_probe_read_user(plain, 32, (void *)call.buffer) ||
-	    (plain[3] & 0xff) != RUST_APPLICATION_DATA || !plain[2] ||
-	    plain[2] > SONDE_SOCKET_MAX_CALL)
+	    bpf_probe_read_user(result, sizeof(thread->words), (void *)call.length_at) ||
+	    !rust__plaintext(result, &call, &base, &bytes) || !bytes || bytes > SONDE_SOCKET_MAX_CALL)
 		return 0;
 	stream = rust__stream(thread, &key, &thread->under[SONDE_SOCKET_RECEIVED]);
 	if (!stream)
 		return 0;
-	thread->base = plain[1];
-	return stream__passed(thread, stream, key.tgid, SONDE_SOCKET_RECEIVED, plain[2]);
+	thread->base = base;
+	return stream__passed(thread, stream, key.tgid, SONDE_SOCKET_RECEIVED, bytes);
 }
 
+/* InboundOpaqueMessage (0.23), a slice, or OpaqueMessage, a Vec of which the compiler chose the order:
+ * what is decrypted stays where it lies, and the result has that order. */
 static __always_inline int rust__decrypts(struct pt_regs *regs)
 {
 	struct sonde_tls_thread *thread =
 		tls__thread(bpf_get_current_task_btf(), BPF_LOCAL_STORAGE_GET_F_CREATE);
-	struct sonde_tls_call call = {.function = SONDE_TLS_READ};
+	struct sonde_tls_call call = {.function = SONDE_TLS_READ, .length = 1};
+	__u64 *opaque;
 
 	if (!thread)
 		return 0;
 	thread->in_library = 1;
+	opaque = thread->words;
 	/* Where the result goes is the first argument, hidden in the source. */
-	call.buffer = PT_REGS_PARM1(regs);
+	if (bpf_probe_read_user(opaque, 32, (void *)PT_REGS_PARM3(regs)))
+		return 0;
+	call.buffer = opaque[0];
+	if (!rust__is_data(opaque[2])) {
+		if (!rust__is_data(opaque[3]))
+			return 0;
+		/* Capacity, address, length; from rustc 1.63 the address is the first. */
+		if (opaque[0] < RUST_LOWEST)
+			call.buffer = opaque[1];
+		else
+			call.length = 2;
+	}
+	call.length_at = PT_REGS_PARM1(regs);
 	call.stack = PT_REGS_SP(regs);
 	tls__enter(thread, &call);
 	return 0;

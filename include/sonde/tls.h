@@ -99,7 +99,7 @@ struct sonde_tls_thread {
 	__u64 unkept;  /* bytes behind them, for which there was no room */
 	struct sonde_tls_piece piece[SONDE_TLS_PIECES];
 	/* What the stack has no place for: words of the caller's memory, a stream that begins. */
-	__u64 words[4];
+	__u64 words[6];
 	struct sonde_tls_stream fresh;
 	__u64 order[10]; /* struct socket_order */
 };
@@ -107,5 +107,5 @@ struct sonde_tls_thread {
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_key) == 16, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_under) == 24, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_call) == 40, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 608, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 624, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_stream) == 88, "wire format");

@@ -104,6 +104,27 @@ TEST_P(GoPanics, AreCountedOnceEach)
   EXPECT_EQ(panics("go"), 1000);
 }
 
+TEST_F(UprobeNode, StrippedProgramsWhosePanicsAbortSayThatTheyAreNotCounted)
+{
+  const std::string path = SONDE_RUST_ABORTING_TARGET;
+  if (path.empty())
+    GTEST_SKIP() << "rustc is missing";
+  NodeFixture node;
+  ASSERT_TRUE(node.start("process"));
+  ASSERT_TRUE(node.start("rust"));
+  const Victim victim(path);
+  std::string text;
+  ASSERT_TRUE(eventually([&] {
+    std::vector<Executables::Explained> explained;
+    node.on_loop([&] { explained = node.executables().explain(victim.tgid()); });
+    for (const auto& one : explained)
+      if (!one.library && !one.text.empty())
+        text = one.text;
+    return !text.empty();
+  }));
+  EXPECT_TRUE(text.contains("stripped, panic=abort: panics are not counted")) << text;
+}
+
 TEST_F(UprobeNode, ExceptionsOfCppAreNoPanics)
 {
   // A program that is stripped has the exceptions of all programs looked at.

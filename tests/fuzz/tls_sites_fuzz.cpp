@@ -22,7 +22,10 @@ void ask(const ElfFile& file)
   if (const auto sites = find_openssl(file))
     for (const auto& site : *sites)
       expect(site.offset < file.size());
-  const auto rust = find_rustls(file);
+  const auto rust = find_rustls(file, {.one_method = true, .two_methods = true});
+  const auto old = find_rustls(file, {.one_method = true});
+  for (const auto& function : old.decrypt)
+    (void)file.offset_of(function.begin);
   for (const auto& function : rust.encrypt)
     (void)file.offset_of(function.begin);
   for (const auto& function : rust.decrypt)

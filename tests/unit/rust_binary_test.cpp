@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/elf/rust_binary.hpp"
+#include "agent/elf/rustls.hpp"
 #include "agent/probes/tokio_workers.hpp"
 
 namespace sonde {
@@ -34,6 +35,22 @@ TEST(RustBinary, TellsNameAndVersionOfACrateApart)
   EXPECT_EQ(crate("-1.0"), "");
   EXPECT_EQ(crate("a-1"), "");
   EXPECT_EQ(crate("a-1.0\x01"), "");
+}
+
+TEST(Rustls, KnowsItsAgesByTheirTraits)
+{
+  const auto methods = [](std::string_view version) {
+    const auto age = elf::rustls_age(version);
+    return age ? (age->one_method ? 1 : 0) + (age->two_methods ? 2 : 0) : 0;
+  };
+  EXPECT_EQ(methods("0.20.9"), 1);
+  EXPECT_EQ(methods("0.21.12"), 1);
+  EXPECT_EQ(methods("0.22.4"), 2);
+  EXPECT_EQ(methods("0.23.46"), 2);
+  EXPECT_EQ(methods("0.19.1"), 0);
+  EXPECT_EQ(methods("0.24.0-dev.0"), 0);
+  EXPECT_EQ(methods("0.2"), 0);
+  EXPECT_EQ(methods(""), 0);
 }
 
 TEST(TokioWorkers, TellWorkersFromThreadsForBlockingWork)
