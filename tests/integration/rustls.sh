@@ -42,7 +42,9 @@ start_agent() {
   background sonde "$sonde" run "--web.listen-address=127.0.0.1:$agent_port" --control.socket="$work/control"
   agent=$started
   until_true 60 curl -sSf "http://127.0.0.1:$agent_port/-/ready"
+  until_true 10 probed
 }
+probed() { "$sonde" explain --control.socket="$work/control" "$server" | grep -q 'tls: [1-9]'; }
 stop_agent() {
   kill "$agent"
   wait "$agent" || true
@@ -71,7 +73,6 @@ joined() {
   local load_pid=$!
   until_true 30 test -e "$work/paused"
   start_agent
-  sleep 1
   scrape "$work/before"
   : >"$work/resume"
   check "$build: joined: every request is answered" wait "$load_pid"
@@ -87,7 +88,6 @@ for build in "$@"; do
   until_true 10 grep -q . "$work/server.log"
   port=$(cat "$work/server.log")
   start_agent
-  sleep 1
   run keep_alive
   run new_connections --each 5
   run tls12 --tls12 --each 20
