@@ -162,8 +162,7 @@ SEC("uprobe.multi")
 int tls_rust_encrypts(struct pt_regs *regs)
 {
 	uprobe__hit(regs);
-	/* The result, the key, the message. */
-	return rust__encrypts(PT_REGS_PARM3(regs));
+	return rust__encrypts(regs);
 }
 
 SEC("uprobe.multi")
@@ -210,7 +209,7 @@ static __always_inline int tls__uses(struct sock *sk, int bytes, const int direc
 		thread->calls[inner & 1].under = direction + 1;
 	else if (direction == SONDE_SOCKET_RECEIVED && bytes > 0)
 		thread->received = 1;
-	if (direction == SONDE_SOCKET_SENT && (thread->pieces || thread->unkept))
+	if (direction == SONDE_SOCKET_SENT && thread->encrypter)
 		rust__sends(thread, task->tgid);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Rust's rustls: records as its providers encrypt and decrypt them (0.20 to 0.23). A connection's two
- * keys know nothing of one another, so its streams are the socket's: of what the thread received last,
- * and of what it sends next. Which message lies there, and in which order the compiler laid out its
+ * keys know nothing of one another, so its streams are the socket's: decrypted is what the thread received
+ * last, and who encrypts is known by what the thread sends next, from then on for good. Which message lies there, and in which order the compiler laid out its
  * fields, the message says itself: where it is of no known form, nothing is taken. */
 #pragma once
 
@@ -26,6 +26,15 @@ struct {
 
 /* How many there are; the agent's. */
 __u32 tls_process_count = 0;
+
+/* The sockets of what encrypts, by its address. One whose memory another key got begins with its number 0,
+ * and is forgotten then; others at the latest when there are too many. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TLS_STREAMS);
+	__type(key, struct sonde_tls_key);
+	__type(value, struct sonde_tls_under);
+} tls_keys SEC(".maps");
 
 static __always_inline struct sonde_tls_thread *rust__thread(struct task_struct *task)
 {
@@ -72,20 +81,65 @@ static long rust__piece_sent(__u32 index, struct rust_sent *sent)
 	return 0;
 }
 
-/* The thread sends: what it has encrypted passes. */
-static __always_inline void rust__sends(struct sonde_tls_thread *thread, __u32 tgid)
+/* What waits in the thread belongs to nobody any more. */
+static __always_inline void rust__forget(struct sonde_tls_thread *thread)
 {
-	struct sonde_tls_key key = {.tgid = tgid};
-	struct rust_sent sent = {.thread = thread, .tgid = tgid};
-
-	sent.stream = rust__stream(thread, &key, &thread->under[SONDE_SOCKET_SENT]);
-	if (sent.stream) {
-		bpf_loop(thread->pieces, rust__piece_sent, &sent, 0);
-		/* A hole, as the positions tell. */
-		sent.stream->socket.count[SONDE_SOCKET_SENT] += thread->unkept;
-	}
+	thread->encrypter = 0;
+	thread->new_key = 0;
 	thread->pieces = 0;
 	thread->unkept = 0;
+}
+
+/* What the thread has encrypted passes. */
+static __always_inline void rust__passes(struct sonde_tls_thread *thread,
+					 struct sonde_tls_stream *stream, __u32 tgid)
+{
+	struct rust_sent sent = {.thread = thread, .stream = stream, .tgid = tgid};
+
+	bpf_loop(thread->pieces, rust__piece_sent, &sent, 0);
+	/* A hole, as the positions tell. */
+	stream->socket.count[SONDE_SOCKET_SENT] += thread->unkept;
+	rust__forget(thread);
+}
+
+/* The stream of the socket that the key was seen to encrypt for. */
+static __always_inline struct sonde_tls_stream *rust__stream_of(const struct sonde_tls_key *key)
+{
+	const struct sonde_tls_under *under = bpf_map_lookup_elem(&tls_keys, key);
+	struct sonde_tls_key of = {.tgid = key->tgid};
+	struct sonde_tls_stream *stream;
+
+	if (!under)
+		return NULL;
+	of.connection = under->address;
+	stream = bpf_map_lookup_elem(&tls_streams, &of);
+	return stream && stream->over == under->id ? stream : NULL;
+}
+
+/* The thread sends, after it has encrypted with a key of unknown socket: it is this one. But a socket that
+ * takes no more is not tried, and then this is another connection's: where the socket has a key already
+ * that nothing has replaced, one of the two is wrong, and both are forgotten. */
+static __always_inline void rust__sends(struct sonde_tls_thread *thread, __u32 tgid)
+{
+	struct sonde_tls_under *under = &thread->under[SONDE_SOCKET_SENT];
+	struct sonde_tls_key key = {.tgid = tgid}, encrypts = {.tgid = tgid};
+	struct sonde_tls_stream *stream = rust__stream(thread, &key, under);
+
+	encrypts.connection = thread->encrypter;
+	if (!stream) {
+		rust__forget(thread);
+		return;
+	}
+	if (stream->encrypter && stream->encrypter != encrypts.connection && !thread->new_key) {
+		encrypts.connection = stream->encrypter;
+		bpf_map_delete_elem(&tls_keys, &encrypts);
+		stream->encrypter = 0;
+		rust__forget(thread);
+		return;
+	}
+	stream->encrypter = encrypts.connection;
+	bpf_map_update_elem(&tls_keys, &encrypts, under, BPF_ANY);
+	rust__passes(thread, stream, tgid);
 }
 
 static __always_inline void rust__keep(struct sonde_tls_thread *thread, __u64 base, __u64 length)
@@ -142,18 +196,12 @@ static __always_inline void rust__keep_chunks(struct sonde_tls_thread *thread, _
 
 /* BorrowedPlainMessage, a slice, or (0.23) OutboundPlainMessage: a slice behind a 0, or several, which
  * rustc 1.63 puts behind a 1. */
-static __always_inline int rust__encrypts(__u64 message)
+static __always_inline void rust__keep_message(struct sonde_tls_thread *thread, __u64 message)
 {
-	struct sonde_tls_thread *thread =
-		tls__thread(bpf_get_current_task_btf(), BPF_LOCAL_STORAGE_GET_F_CREATE);
-	__u64 *plain;
+	__u64 *plain = thread->words;
 
-	if (!thread)
-		return 0;
-	plain = thread->words;
 	if (bpf_probe_read_user(plain, sizeof(thread->words), (void *)message))
-		return 0;
-	thread->in_library = 1;
+		return;
 	if (plain[0] > 1 && rust__is_data(plain[2]))
 		rust__keep(thread, plain[0], plain[1]);
 	else if (plain[0] == 0 && (rust__is_data(plain[4]) || rust__is_data(plain[5])))
@@ -162,6 +210,30 @@ static __always_inline int rust__encrypts(__u64 message)
 		rust__keep_chunks(thread, plain[1], plain[2], plain[3], plain[4]);
 	else if (plain[0] > 1 && rust__is_data(plain[4]))
 		rust__keep_chunks(thread, plain[0], plain[1], plain[2], plain[3]);
+}
+
+/* The result, the key, the message, its number. */
+static __always_inline int rust__encrypts(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct sonde_tls_thread *thread = tls__thread(task, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct sonde_tls_key key = {.connection = PT_REGS_PARM2(regs), .tgid = task->tgid};
+	struct sonde_tls_stream *stream;
+
+	if (!thread)
+		return 0;
+	thread->in_library = 1;
+	if (thread->encrypter != key.connection)
+		rust__forget(thread);
+	thread->encrypter = key.connection;
+	if (!PT_REGS_PARM4(regs)) {
+		bpf_map_delete_elem(&tls_keys, &key);
+		thread->new_key = 1;
+	}
+	rust__keep_message(thread, PT_REGS_PARM3(regs));
+	stream = rust__stream_of(&key);
+	if (stream)
+		rust__passes(thread, stream, key.tgid);
 	return 0;
 }
 

@@ -76,6 +76,7 @@ struct sonde_tls_stream {
 	struct sonde_socket socket;
 	__u64 over; /* the id of the socket; 0: not known */
 	__u64 address; /* its address; likewise */
+	__u64 encrypter; /* of rustls: the key that encrypts for it; 0: not known */
 };
 
 /* Plaintext that was encrypted and not yet sent. */
@@ -95,7 +96,9 @@ struct sonde_tls_thread {
 	__u8 in_library; /* of C */
 	__u8 received; /* since bytes were last read from it */
 	__u8 pieces;   /* how many wait to be sent */
-	__u8 padding[5];
+	__u8 new_key;  /* they begin with the first of their key */
+	__u8 padding[4];
+	__u64 encrypter; /* the key that encrypted them, whose socket is not known; 0: none */
 	__u64 unkept;  /* bytes behind them, for which there was no room */
 	struct sonde_tls_piece piece[SONDE_TLS_PIECES];
 	/* What the stack has no place for: words of the caller's memory, a stream that begins. */
@@ -107,5 +110,5 @@ struct sonde_tls_thread {
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_key) == 16, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_under) == 24, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_call) == 40, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 624, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_stream) == 88, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 640, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_stream) == 96, "wire format");

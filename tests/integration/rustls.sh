@@ -53,10 +53,10 @@ scrape() { curl -sSf --max-time 10 "http://127.0.0.1:$agent_port/metrics" >"$1";
 
 seen() {
   scrape "$work/metrics" && "$root/tests/targets/compare.py" metrics --before "$work/before" "$work/metrics" \
-    "http-server:server=$work/ledger" "http-client:caller=$work/ledger"
+    "http-server:rustls_server=$work/ledger" "http-client:rustls_caller=$work/ledger"
 }
 exact() { until_true 5 seen || seen; }
-load() { env OTEL_SERVICE_NAME=caller "$work/rustls-web" load "$work" "$port" --requests "$requests" "$@" >"$work/ledger"; }
+load() { env OTEL_SERVICE_NAME=rustls_caller "$work/rustls-web" load "$work" "$port" --requests "$requests" "$@" >"$work/ledger"; }
 
 # run WHAT FLAG...
 run() {
@@ -83,7 +83,7 @@ joined() {
 agent_port=$(free_port)
 for build in "$@"; do
   built_program "${build%-*}" "${build#*-}"
-  OTEL_SERVICE_NAME=server background server "$work/rustls-web" serve "$work"
+  OTEL_SERVICE_NAME=rustls_server background server "$work/rustls-web" serve "$work"
   server=$started
   until_true 10 grep -q . "$work/server.log"
   port=$(cat "$work/server.log")

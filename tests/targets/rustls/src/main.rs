@@ -21,22 +21,27 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::sync::Barrier;
 
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// Bodies of sizes that take one record, and several.
+/// Bodies that take one record, several, and more than a socket takes at once.
 fn routes() -> Router {
     Router::new()
         .route("/small", get(|| async { "ok\n" }))
         .route("/large", get(|| async { "0123456789abcdef".repeat(5000) }))
+        .route("/huge", get(|| async { "0123456789abcdef".repeat(1 << 17) }))
         .route("/echo", post(|body: String| async { body }))
 }
 
 async fn serve(folder: &str) -> Result<(), Failure> {
     let acceptor = tls::acceptor(folder)?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let socket = TcpSocket::new_v4()?;
+    // The sockets it accepts inherit it: they are full again and again.
+    socket.set_send_buffer_size(65536)?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    let listener = socket.listen(1024)?;
     println!("{}", listener.local_addr()?.port());
     loop {
         let (socket, _) = listener.accept().await?;
@@ -62,7 +67,7 @@ struct Plan {
 }
 
 /// What is asked for, in turns.
-const ASKED: [(&str, &str); 4] = [("POST", "/echo"), ("GET", "/large"), ("GET", "/small"), ("GET", "/small")];
+const ASKED: [(&str, &str); 4] = [("POST", "/echo"), ("GET", "/large"), ("GET", "/small"), ("GET", "/huge")];
 
 #[derive(Clone, Copy, Default)]
 struct Count {
@@ -79,7 +84,9 @@ async fn worker(plan: Arc<Plan>, requests: usize, half: Arc<Barrier>, go_on: Arc
     let mut ledger = Ledger::default();
     let mut done = 0;
     while done < requests {
-        let socket = TcpStream::connect(("127.0.0.1", plan.port)).await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(8192)?;
+        let socket = socket.connect(([127, 0, 0, 1], plan.port).into()).await?;
         socket.set_nodelay(true)?;
         let stream = connector.connect(tls::name(), socket).await?;
         let mut client = http::Client::new(stream).await?;
