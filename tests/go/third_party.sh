@@ -148,10 +148,10 @@ https://127.0.0.1:$onward {
 	}
 }
 END
-  HOME=$work XDG_DATA_HOME=$work OTEL_SERVICE_NAME=caddy background caddy "$caddy" run --config "$work/Caddyfile" --adapter caddyfile
+  HOME=$work XDG_DATA_HOME=$work OTEL_SERVICE_NAME=caddy-$$ background caddy "$caddy" run --config "$work/Caddyfile" --adapter caddyfile
   local program=$started
   until_true 20 curl -sSfk "https://127.0.0.1:$onward/health"
-  loads caddy yes "http://127.0.0.1:$http" "https://127.0.0.1:$https" "https://127.0.0.1:$https,--http2" \
+  loads caddy-$$ yes "http://127.0.0.1:$http" "https://127.0.0.1:$https" "https://127.0.0.1:$https,--http2" \
     "https://127.0.0.1:$https,--keep-alive=false" "https://127.0.0.1:$onward"
   kill "$program"
 }
@@ -165,14 +165,14 @@ prometheus() {
   for scheme in http https; do
     local more=()
     [ "$scheme" = http ] || more=(--web.config.file="$work/web.yml")
-    OTEL_SERVICE_NAME=prometheus background prometheus "${PROMETHEUS:-/usr/bin/prometheus}" --config.file="$work/prometheus.yml" \
+    OTEL_SERVICE_NAME=prometheus-$$ background prometheus "${PROMETHEUS:-/usr/bin/prometheus}" --config.file="$work/prometheus.yml" \
       --storage.tsdb.path="$work/tsdb" --web.listen-address="127.0.0.1:$port" --log.level=warn "${more[@]}"
     program=$started
     until_true 30 curl -sSfk "$scheme://127.0.0.1:$port/-/ready"
     local all=("$scheme://127.0.0.1:$port,--only=/api/v1/query?query=up" "$scheme://127.0.0.1:$port,--only=/-/healthy,--keep-alive=false"
       "$scheme://127.0.0.1:$port")
     [ "$scheme" = http ] || all+=("$scheme://127.0.0.1:$port,--http2" "$scheme://127.0.0.1:$port,--http2,--only=/api/v1/query?query=up")
-    loads prometheus no "${all[@]}"
+    loads prometheus-$$ no "${all[@]}"
     kill "$program"
     wait "$program" || true
   done
@@ -186,11 +186,11 @@ node_exporter() {
   for scheme in http https; do
     local more=()
     [ "$scheme" = http ] || more=(--web.config.file="$work/web.yml")
-    OTEL_SERVICE_NAME=node_exporter background node_exporter "${NODE_EXPORTER:-/usr/bin/prometheus-node-exporter}" \
+    OTEL_SERVICE_NAME=node_exporter-$$ background node_exporter "${NODE_EXPORTER:-/usr/bin/prometheus-node-exporter}" \
       --web.listen-address="127.0.0.1:$port" --collector.disable-defaults --collector.loadavg "${more[@]}"
     program=$started
     until_true 20 curl -sSfk "$scheme://127.0.0.1:$port/"
-    loads node_exporter no "$scheme://127.0.0.1:$port,--only=/metrics" "$scheme://127.0.0.1:$port" "$scheme://127.0.0.1:$port,--http2"
+    loads node_exporter-$$ no "$scheme://127.0.0.1:$port,--only=/metrics" "$scheme://127.0.0.1:$port" "$scheme://127.0.0.1:$port,--http2"
     kill "$program"
     wait "$program" || true
   done
@@ -204,12 +204,12 @@ etcd() {
     local more=()
     [ "$scheme" = http ] || more=(--cert-file="$work/cert.pem" --key-file="$work/key.pem")
     rm -rf "$work/etcd"
-    OTEL_SERVICE_NAME=etcd background etcd "${ETCD:-/usr/bin/etcd}" --data-dir="$work/etcd" --listen-client-urls="$scheme://127.0.0.1:$client" \
+    OTEL_SERVICE_NAME=etcd-$$ background etcd "${ETCD:-/usr/bin/etcd}" --data-dir="$work/etcd" --listen-client-urls="$scheme://127.0.0.1:$client" \
       --advertise-client-urls="$scheme://127.0.0.1:$client" --listen-peer-urls="http://127.0.0.1:$peer" \
       --initial-advertise-peer-urls="http://127.0.0.1:$peer" --initial-cluster="default=http://127.0.0.1:$peer" "${more[@]}"
     program=$started
     until_true 20 curl -sSfk "$scheme://127.0.0.1:$client/health"
-    loads etcd no "$scheme://127.0.0.1:$client,--only=/version" "$scheme://127.0.0.1:$client" "$scheme://127.0.0.1:$client,--http2" \
+    loads etcd-$$ no "$scheme://127.0.0.1:$client,--only=/version" "$scheme://127.0.0.1:$client" "$scheme://127.0.0.1:$client,--http2" \
       "$scheme://127.0.0.1:$client,--only=/version,--keep-alive=false"
     kill "$program"
     wait "$program" || true

@@ -15,6 +15,7 @@ requests=${SONDE_REQUESTS:-1500}
 targets=$root/tests/targets
 server=${2:-$root/build/targets/goweb}
 plain=0 tls=0 patterns=
+name=goweb-$$ # others may run one, too
 scrape() { curl -sSf --max-time 10 "http://127.0.0.1:$agent_port/metrics" >"$1"; }
 start_agent() {
   background sonde "$sonde" run "--web.listen-address=127.0.0.1:$agent_port" --control.socket="$work/control" "$@"
@@ -30,7 +31,7 @@ probed() { scrape "$work/probed" && grep -q '^sonde_uprobes{probe="go_http"} [1-
 # serve ROUTER: on other ports each time.
 serve() {
   rm -f "$work/goweb.log" # of the one before
-  OTEL_SERVICE_NAME=goweb background goweb "$server" serve --router "$1"
+  OTEL_SERVICE_NAME=$name background goweb "$server" serve --router "$1"
   server_pid=$started
   until_true 10 grep -q tls= "$work/goweb.log"
   # shellcheck source=/dev/null
@@ -41,12 +42,12 @@ address() { if [ "$1" = http ]; then echo "http://127.0.0.1:$plain"; else echo "
 
 seen() {
   scrape "$work/after" && "$targets/compare.py" metrics --before "$work/before" "$work/after" \
-    "$1:goweb=$work/ledger.json+$work/died.after@$work/died.before"
+    "$1:$name=$work/ledger.json+$work/died.after@$work/died.before"
 }
 exact() { until_true 10 seen "$1" || seen "$1"; }
 # What paths are labelled as, word for word.
 labels_are_patterns() {
-  ! grep '^http_requests_total{service="goweb"' "$work/after" | grep -vE \
+  ! grep "^http_requests_total{service=\"$name\"" "$work/after" | grep -vE \
     'path="(/health|/users/\{id\}(/orders/\{order\})?|/empty|/big|/stream|/deep|/files/\{path...\}|/static/|/early|/missing/page|/slow|/truth|/panic|/abort)"'
 }
 
