@@ -25,7 +25,8 @@ static __always_inline bool go_http__ours(__u32 number, __u32 flags)
 	return go_http_counts_plain;
 }
 
-/* From Go 1.27 on HTTP/2 keeps no reference to the request, which may be gone before its handler is. */
+/* From Go 1.27 on HTTP/2 keeps no reference to the request, which may be gone before its handler
+ * is. */
 static __always_inline bool go_http__keeps_no_request(const struct sonde_go_http_binary *binary)
 {
 	return binary->http2[0].writer_state != SONDE_GO_ABSENT &&
@@ -95,8 +96,8 @@ static __always_inline void go_http__end_badly(struct go_routine *routine,
 	go_http__end(routine, handling, handling->request, &end);
 }
 
-/* Of HTTP/2 before Go 1.21.3 nothing else tells that a handler has panicked than that its goroutine
- * begins another request. What the request was is no longer there. */
+/* Where no probe sees that a handler of HTTP/2 has panicked, its goroutine's next request tells.
+ * What the request was is no longer there. */
 static __always_inline void go_http__replaced(struct go_routine *routine,
 					      struct go_http_handling *handling)
 {
@@ -262,6 +263,20 @@ GO_SITE(go_http_client_start)
 GO_SITE(go_http_client_end)
 {
 	return go_client__end(ctx, GO_ARG1(ctx));
+}
+
+/* (*serverConn).runHandler.func1, where no sendServeMsg is deferred: called at the handler's end,
+ * by a panic or without one. */
+GO_SITE(go_http2_unwinds)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
+	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
+
+	if (handling && handling->start_ns && binary && go__word(routine.g + binary->routine_panic))
+		go_http__end_badly(&routine, handling, true);
+	return 0;
 }
 
 static __always_inline int go_http__begins(struct pt_regs *ctx, __u32 flags)

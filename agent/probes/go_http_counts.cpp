@@ -98,6 +98,8 @@ protocols::PatternStyle style_of(std::uint8_t router)
   case SONDE_GO_CHI:
   case SONDE_GO_GORILLA:
     return protocols::PatternStyle::kBraces;
+  case SONDE_GO_GORILLA_PREFIX:
+    return protocols::PatternStyle::kPrefixes;
   default:
     return protocols::PatternStyle::kServeMux;
   }

@@ -90,8 +90,8 @@ std::string_view missing(const sonde_go_http_binary& offsets)
 }
 
 void find_http2(const Found& found,
+                sonde_go_http_binary& all,
                 sonde_go_http2& out,
-                std::uint16_t& done,
                 const std::string& package,
                 const std::string& prefix,
                 std::uint32_t cookie)
@@ -114,12 +114,15 @@ void find_http2(const Found& found,
     return;
   if (cookie == SONDE_GO_SITE_X_NET)
     found.add(Part::kServing, Site::kHttp2Start, method("serverConn", "runHandler"));
-  // Deferred by runHandler since 1.21.3, which this is the sign of.
+  // Deferred by runHandler since 1.20.10 and 1.21.3, which this is the sign of.
   const bool defers = found.binary.function(method("serverConn", "runHandler.deferwrap1")) ||
                       found.binary.function(method("serverConn", "runHandler.func2"));
-  done = defers && found.add(Part::kServing, Site::kHttp2Done, method("serverConn", "sendServeMsg"))
-             ? 1
-             : done;
+  const bool ends =
+      defers ? found.add(Part::kServing, Site::kHttp2Done, method("serverConn", "sendServeMsg"))
+             : all.routine_panic != kAbsent && found.add(Part::kServing,
+                                                         Site::kHttp2Unwinds,
+                                                         method("serverConn", "runHandler.func1"));
+  all.http2_done = ends ? 1 : all.http2_done;
   if (!found.add(Part::kWatching, Site::kHttp2Begins, method("Server", "ServeConn")))
     found.add(Part::kWatching, Site::kHttp2Begins, method("Server", "serveConn"));
 }
@@ -134,11 +137,11 @@ void find_server(const Found& found, Plan& plan)
   out.http2_done = 0;
   out.since_ns = 0;
   out.http2[0].writer_state = out.http2[1].writer_state = kAbsent;
-  find_http2(found, out.http2[0], out.http2_done, "net/http", "http2", 0);
+  out.routine_panic = found.offset("runtime.g", "_panic");
+  find_http2(found, out, out.http2[0], "net/http", "http2", 0);
   if (out.http2[0].writer_state == kAbsent)  // from Go 1.27 on
-    find_http2(found, out.http2[0], out.http2_done, "net/http/internal/http2", "", 0);
-  find_http2(
-      found, out.http2[1], out.http2_done, "golang.org/x/net/http2", "", SONDE_GO_SITE_X_NET);
+    find_http2(found, out, out.http2[0], "net/http/internal/http2", "", 0);
+  find_http2(found, out, out.http2[1], "golang.org/x/net/http2", "", SONDE_GO_SITE_X_NET);
   found.add(Part::kLearning, Site::kHeader, "net/http.(*response).WriteHeader");
   found.add(Part::kWatching, Site::kTlsBegins, "crypto/tls.(*Conn).serverHandshake");
 }
@@ -178,6 +181,7 @@ void find_routers(const Found& found, sonde_go_http_binary& out)
   out.gorilla_route = found.offset(fmt::format("{}.RouteMatch", kGorilla), "Route");
   out.gorilla_path = found.offset(fmt::format("{}.Route", kGorilla), "routeConf.regexp.path");
   out.gorilla_template = found.offset(fmt::format("{}.routeRegexp", kGorilla), "template");
+  out.gorilla_type = found.offset(fmt::format("{}.routeRegexp", kGorilla), "regexpType");
   if (out.gorilla_route != kAbsent && out.gorilla_path != kAbsent &&
       out.gorilla_template != kAbsent)
     add(Site::kGorilla, fmt::format("{}.(*Router).Match", kGorilla));

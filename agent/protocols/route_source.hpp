@@ -15,6 +15,7 @@ namespace sonde::protocols {
 enum class PatternStyle : std::uint8_t {
   kServeMux,  // net/http: [METHOD ][HOST]/a/{b}/{rest...}; a slash at the end is all below it, {$}
               // is none of it
+  kPrefixes,  // gorilla's PathPrefix: /a/{b}, and all that begins like it
   kBraces,    // chi, gorilla: /a/{b}/{c:[0-9]+}, a * at the end is all below
   kColons,    // gin, echo: /a/:b/*rest
 };

@@ -113,7 +113,8 @@ bool RouterPatterns::add(PatternStyle style, std::string_view pattern)
   std::size_t depth = 0;
   std::vector<End>* ends = nullptr;
   while (const auto segment = take_segment(rest, last, true)) {
-    const bool subtree = style == PatternStyle::kServeMux && last && segment->empty();
+    const bool subtree = (style == PatternStyle::kServeMux || style == PatternStyle::kPrefixes) &&
+                         last && segment->empty();
     const auto kind = kind_of(style, *segment);
     if (subtree || kind == Kind::kRest || ++depth >= kMaxDepth) {
       ends = &node->below;
@@ -126,6 +127,10 @@ bool RouterPatterns::add(PatternStyle style, std::string_view pattern)
     if (!next)
       next = std::make_unique<Node>();
     node = next.get();
+  }
+  if (style == PatternStyle::kPrefixes && ends == nullptr) {
+    put(node->ends, {std::string(method), std::string(label), true});
+    ends = &node->below;
   }
   const bool fresh = put(ends != nullptr ? *ends : node->ends,
                          {std::string(method), std::string(label), ends != nullptr});

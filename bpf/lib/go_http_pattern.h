@@ -83,15 +83,22 @@ static __always_inline void go_http__chi(const struct sonde_go_http_binary *bina
 		}
 }
 
+/* mux.regexpTypePrefix. */
+#define GORILLA_PREFIX 2
+
 /* Of gorilla's match: its route's template. */
-static __always_inline struct go_string go_http__gorilla(const struct sonde_go_http_binary *binary,
-							 __u64 object)
+static __always_inline void go_http__gorilla(const struct sonde_go_http_binary *binary,
+					     __u64 object, struct go_http_pattern *pattern)
 {
-	struct go_string none = {};
 	__u64 inner = go__word(object + binary->gorilla_route);
 
 	inner = inner ? go__word(inner + binary->gorilla_path) : 0;
-	return inner ? go__string(inner + binary->gorilla_template) : none;
+	if (!inner)
+		return;
+	pattern->text = go__string(inner + binary->gorilla_template);
+	if (binary->gorilla_type != SONDE_GO_ABSENT &&
+	    go__word(inner + binary->gorilla_type) == GORILLA_PREFIX)
+		pattern->router = SONDE_GO_GORILLA_PREFIX;
 }
 
 /* Keeps what the router at work knows by now. Its object is surely this request's only while the
@@ -109,7 +116,7 @@ static __always_inline void go_http__capture(const struct sonde_go_http_binary *
 		go_http__chi(binary, object, &pattern);
 		break;
 	case SONDE_GO_GORILLA:
-		pattern.text = go_http__gorilla(binary, object);
+		go_http__gorilla(binary, object, &pattern);
 		break;
 	case SONDE_GO_ECHO:
 		pattern.text = go__string(object + binary->echo_path);

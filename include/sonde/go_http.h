@@ -26,6 +26,7 @@ enum sonde_go_router {
 	SONDE_GO_CHI = 3,
 	SONDE_GO_GORILLA = 4,
 	SONDE_GO_ECHO = 5,
+	SONDE_GO_GORILLA_PREFIX = 6, /* a route for all that begins like it */
 };
 
 /* An HTTP/2 server: net/http's own and golang.org/x/net's may be in one binary. */
@@ -57,7 +58,8 @@ struct sonde_go_http_binary {
 	__u16 chi_patterns;
 	__u16 gorilla_route; /* of RouteMatch */
 	__u16 gorilla_path;  /* of Route: *routeRegexp */
-	__u16 gorilla_template;
+	__u16 gorilla_template; /* of routeRegexp */
+	__u16 gorilla_type;
 	__u16 echo_path;
 	__u16 sent_request; /* transportRequest.Request */
 	__u16 got_request;  /* Response.Request */
@@ -66,7 +68,8 @@ struct sonde_go_http_binary {
 	__u16 pool_tls;	    /* persistConn.tlsState */
 	struct sonde_go_http2 http2[2];
 	__u16 http2_done; /* 1: a probe sees the end of handlers of HTTP/2 that panic */
-	__u16 unused;
+	__u16 routine_panic; /* g._panic */
+	__u16 unused[3];
 	/* Since when starts and ends are seen without a gap: the agent's, when it attaches. */
 	__u64 since_ns;
 };
@@ -181,7 +184,7 @@ struct sonde_go_http_row {
 	__u64 unreadable;
 };
 
-SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_binary) == 80, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_binary) == 88, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_key) == 24, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_counts) == 832, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_client_key) == 72, "wire format");

@@ -84,6 +84,12 @@ TEST(RouterPatterns, OtherRoutersHaveTheirOwnSigns)
   EXPECT_EQ(braces.match("GET", "/w2/api"), "");
   EXPECT_EQ(braces.match("GET", "/assets/x/y"), "/assets/*");
   EXPECT_EQ(braces.match("GET", "/rest/x/y"), "/rest/{path:.*}");
+
+  const auto prefixes = patterns_of(PatternStyle::kPrefixes, {"/static/", "/users/{id}"});
+  EXPECT_EQ(prefixes.match("GET", "/static/a/b.css"), "/static/");
+  EXPECT_EQ(prefixes.match("GET", "/static"), "");
+  EXPECT_EQ(prefixes.match("GET", "/users/5"), "/users/{id}");
+  EXPECT_EQ(prefixes.match("GET", "/users/5/orders"), "/users/{id}");
 }
 
 TEST(RouterPatterns, WhatAnotherHandlerHadIsNoPatterns)
