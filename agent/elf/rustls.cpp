@@ -216,7 +216,7 @@ bool Shapes::drops_nothing(std::uint64_t vtable) const
 // of BorrowedPlainMessage, which has a slice.
 std::optional<std::int64_t> Shapes::length_of_message(std::uint64_t function) const
 {
-  const auto end = function_at(function).end - begin_;
+  const auto end = std::min<std::uint64_t>(function_at(function).end - begin_, code_.size());
   const InstructionDecoder decoder;
   unsigned message = 1U << kMessage;  // the registers that have it
   std::optional<std::int64_t> found;
