@@ -44,7 +44,11 @@ void LiveExecutables::sweep()
   }
   for (const auto& key : unprobed)
     forget(files_.at(key));
-  if (!deserted.empty())
+  // The kernel takes perf events off one by one: a file that is used again need not wait for all.
+  if (kind_ && *kind_ == bpf::UprobeKind::kPerf)
+    for (const auto& key : deserted)
+      detach({key}, 0);
+  else if (!deserted.empty())
     detach(deserted, 0);
   if (next != 0)
     arm_sweep(next);
