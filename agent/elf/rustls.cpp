@@ -19,6 +19,9 @@ constexpr std::array<std::uint8_t, 3> kOverheads = {0x11, 0x18, 0x10};
 // Each costs a look through all relocations; real programs have a handful.
 constexpr std::size_t kMostCandidates = 64;
 
+// By how much a decrypter may be smaller: of AES-GCM in TLS 1.2 it keeps 4 bytes instead of 12.
+constexpr std::uint64_t kNonceLessSalt = 8;
+
 // A vtable: drop, size, align, methods.
 constexpr std::uint64_t kMethods = 24;
 
@@ -200,7 +203,7 @@ void Shapes::look_for_decrypter(std::uint64_t function, const Vtable& encrypter)
     addresses_taken(one, [&](std::uint64_t, std::uint64_t target) {
       const auto vtable = vtable_at(target);
       if (vtable && !encrypters_.contains(target) && !text_pointer(target + kMethods + 8) &&
-          vtable->size == encrypter.size && vtable->align == encrypter.align)
+          encrypter.size - vtable->size <= kNonceLessSalt && vtable->align == encrypter.align)
         decrypt_.insert(vtable->method);
     });
 }
