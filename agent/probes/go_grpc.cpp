@@ -13,12 +13,14 @@
 
 #include "go_grpc.skel.h"
 
+#include "agent/base/clock.hpp"
+#include "agent/bpf/map_keys.hpp"
 #include "agent/bpf/mapped.hpp"
 #include "agent/bpf/shared_maps.hpp"
 #include "agent/bpf/skeleton.hpp"
-#include "agent/elf/go_binary.hpp"
-#include "agent/elf/probe_site.hpp"
 #include "agent/probes/executables.hpp"
+#include "agent/probes/go_grpc_plan.hpp"
+#include "agent/probes/go_peers.hpp"
 #include "agent/probes/loading.hpp"
 #include "agent/probes/probe.hpp"
 #include "agent/probes/slot_ledger.hpp"
@@ -34,6 +36,9 @@ using protocols::Role;
 using Skeleton = bpf::Skeleton<go_grpc_bpf>;
 
 constexpr auto kTick = std::chrono::milliseconds(500);
+// After which a call that has most likely ended is counted. grpc-go's own pause before it tries
+// again is shorter unless the program wants a longer one.
+constexpr std::uint64_t kEndsNs = 1'500'000'000;
 
 constexpr metrics::Desc kMetrics[] = {
     {"grpc_server_handled_total",
@@ -47,14 +52,35 @@ constexpr metrics::Desc kMetrics[] = {
     {"grpc_client_handled_total",
      Type::kCounter,
      "gRPC calls of the service that ended, by the code it saw; peer is the target as the program "
-     "wrote it. Source: grpc-go.",
+     "wrote it where no connection was chosen. Source: grpc-go.",
      "service peer grpc_service grpc_method grpc_code"},
     {"grpc_client_handling_seconds",
      Type::kHistogram,
-     "Time from the beginning of a gRPC call of the service to its end, of calls that end on the "
-     "goroutine that began them. Source: grpc-go.",
+     "Time from the first attempt of a gRPC call of the service to its end. Source: grpc-go.",
      "service peer grpc_service grpc_method"},
+    {"grpc_server_msg_received_total",
+     Type::kCounter,
+     "Messages of gRPC calls that the service received from callers. Source: grpc-go.",
+     "service grpc_service grpc_method"},
+    {"grpc_server_msg_sent_total",
+     Type::kCounter,
+     "Messages of gRPC calls that the service sent to callers. Source: grpc-go.",
+     "service grpc_service grpc_method"},
+    {"grpc_client_msg_received_total",
+     Type::kCounter,
+     "Messages that the service received in its gRPC calls. Source: grpc-go.",
+     "service grpc_service grpc_method"},
+    {"grpc_client_msg_sent_total",
+     Type::kCounter,
+     "Messages that the service sent in its gRPC calls, again with each attempt. Source: grpc-go.",
+     "service grpc_service grpc_method"},
 };
+
+// Of the table above.
+constexpr std::size_t kServerReceived = 4;
+constexpr std::size_t kServerSent = 5;
+constexpr std::size_t kClientReceived = 6;
+constexpr std::size_t kClientSent = 7;
 
 // As go-grpc-middleware spells them.
 constexpr std::array<std::string_view, 17> kCodes = {"OK",
@@ -75,14 +101,29 @@ constexpr std::array<std::string_view, 17> kCodes = {"OK",
                                                      "DataLoss",
                                                      "Unauthenticated"};
 
-struct Offsets final : Findings {
-  sonde_go_grpc_binary offsets{};
+// What is under way, and, but for the role, a goroutine.
+struct Call {
+  std::uint64_t object;
+  std::uint32_t tgid;
+  std::uint32_t role;
 };
+
+// Those of grpc_service and grpc_method.
+std::pair<std::string_view, std::string_view> names_of(const sonde_go_grpc_key& key)
+{
+  std::string_view name(key.method, std::min<std::size_t>(key.method_length, sizeof key.method));
+  name.remove_prefix(name.starts_with('/') ? 1 : 0);
+  const auto slash = name.rfind('/');
+  if (slash == std::string_view::npos)
+    return {"other", "other"};
+  return {name.substr(0, slash), name.substr(slash + 1)};
+}
 
 class GoGrpc : public Probe, private UprobeUser {
 public:
   GoGrpc(Host& host, Skeleton skeleton)
-      : host_(host), skeleton_(std::move(skeleton)), loaded_(host.hooks, skeleton_->obj)
+      : host_(host), skeleton_(std::move(skeleton)), loaded_(host.hooks, skeleton_->obj),
+        peers_(bpf_map__fd(skeleton_->maps.go_conn_locals))
   {
   }
   ~GoGrpc() override { host_.executables->remove(*this); }
@@ -94,7 +135,7 @@ public:
     if (own_)
       own_->connections().collect(scrape);
   }
-  std::uint64_t events() const override { return bpf::sum_rows(rows_, 0).calls; }
+  std::uint64_t events() const override { return counters().calls + counters().messages; }
   std::vector<Loss> losses() const override;
 
 private:
@@ -107,7 +148,12 @@ private:
   void count(protocols::Connections& to,
              const sonde_go_grpc_key& key,
              const sonde_go_grpc_counts& fresh);
+  void count_messages(protocols::Connections& to,
+                      const sonde_go_grpc_key& key,
+                      const sonde_go_grpc_counts& fresh);
+  void count_endings(protocols::Connections& to);
   void forget_gone();
+  sonde_go_grpc_row counters() const { return bpf::sum_rows(rows_, 0); }
 
   struct Bytes {
     std::size_t operator()(const sonde_go_grpc_key& key) const
@@ -127,83 +173,18 @@ private:
   std::unique_ptr<protocols::PrivateConnections> own_;  // where the sockets have none
   std::unordered_map<sonde_go_grpc_key, sonde_go_grpc_counts, Bytes, Bytes> known_;
   std::unordered_set<std::uint32_t> gone_;
+  GoPeers peers_;
   std::uint64_t counted_ = 0;
+  bool ending_ = false;  // some call has most likely ended
   EventLoop::Timer tick_;
 };
-
-constexpr std::string_view kTransport = "google.golang.org/grpc/internal/transport";
-constexpr std::string_view kStatus = "google.golang.org/grpc/internal/status";
-
-Result<sonde_go_grpc_binary> offsets_of(const elf::GoBinary& go)
-{
-  const auto at = [&](std::string_view type, std::string_view field) -> Result<std::uint32_t> {
-    return static_cast<std::uint32_t>(SONDE_TRY(go.field_offset(type, field)));
-  };
-  const auto in = [](std::string_view package, std::string_view type) {
-    return std::string(package).append(".").append(type);
-  };
-  sonde_go_grpc_binary out{};
-  out.method = SONDE_TRY(at(in(kTransport, "Stream"), "method"));
-  if (const auto inner = go.field(in(kTransport, "ServerStream"), "Stream")) {
-    out.stream = static_cast<std::uint32_t>(inner->offset);
-    out.stream_follow = inner->kind == elf::GoKind::kPointer ? 1 : 0;
-    out.method += out.stream_follow != 0 ? 0 : out.stream;
-  }
-  out.status_proto = SONDE_TRY(at(in(kStatus, "Status"), "s"));
-  out.proto_code = SONDE_TRY(at("google.golang.org/genproto/googleapis/rpc/status.Status", "Code"));
-  out.error_status = SONDE_TRY(at(in(kStatus, "Error"), "s"));
-  out.error_type =
-      static_cast<std::uint32_t>(SONDE_TRY(go.type(in(kStatus, "Error"))).pointer & 0xfff);
-  return out;
-}
-
-Result<> client_offsets(const elf::GoBinary& go, sonde_go_grpc_binary& out)
-{
-  const auto at = [&](std::string_view type, std::string_view field) -> Result<std::uint32_t> {
-    return static_cast<std::uint32_t>(SONDE_TRY(go.field_offset(type, field)));
-  };
-  constexpr std::string_view kStream = "google.golang.org/grpc.clientStream";
-  out.call_header = SONDE_TRY(at(kStream, "callHdr"));
-  out.finished = SONDE_TRY(at(kStream, "finished"));
-  out.connection = SONDE_TRY(at(kStream, "cc"));
-  out.header_method = SONDE_TRY(at(std::string(kTransport).append(".CallHdr"), "Method"));
-  out.target = SONDE_TRY(at("google.golang.org/grpc.ClientConn", "target"));
-  return {};
-}
 
 PlanResult GoGrpc::plan(Subject& subject)
 {
   const auto go = subject.go();
   if (!go || !(*go)->build().dependency("google.golang.org/grpc"))
     return std::unexpected(Refusal{});
-  const auto offsets = offsets_of(**go);
-  if (!offsets)
-    return std::unexpected(Refusal{"unknown_types", offsets.error().message()});
-  auto findings = std::make_shared<Offsets>();
-  findings->offsets = *offsets;
-  ProbePlan plan;
-  const auto add = [&](const bpf_program* program, const std::string& function) {
-    const auto range = (*go)->function(function);
-    const auto site = range ? elf::go_entry_site(subject.elf(), *range)
-                            : Result<elf::ProbeSite>(fail("no such function"));
-    if (site)
-      plan.sites.push_back({.program = program,
-                            .offset = site->offset,
-                            .cookie = site->again_on_growth ? SONDE_UPROBE_COMES_AGAIN : 0});
-    return site.has_value();
-  };
-  const auto& programs = skeleton_->progs;
-  const auto transport = std::string(kTransport);
-  if (add(programs.go_grpc_server_start, "google.golang.org/grpc.(*Server).handleStream") &&
-      !add(programs.go_grpc_server_end, transport + ".(*http2Server).writeStatus"))
-    add(programs.go_grpc_server_end, transport + ".(*http2Server).WriteStatus");
-  if (client_offsets(**go, findings->offsets) &&
-      add(programs.go_grpc_client_end, "google.golang.org/grpc.(*clientStream).finish"))
-    add(programs.go_grpc_client_start, "google.golang.org/grpc.newClientStream");
-  if (plan.sites.empty())
-    return std::unexpected(Refusal{"no_probe_site", "no place for a probe in grpc-go"});
-  plan.findings = std::move(findings);
-  return plan;
+  return make_plan(**go, subject.elf(), *skeleton_.operator->());
 }
 
 Result<> GoGrpc::attaching(const ProbedFile& file, const ProbePlan& plan)
@@ -234,14 +215,9 @@ void GoGrpc::count(protocols::Connections& to,
                    const sonde_go_grpc_counts& fresh)
 {
   const bool client = key.role == SONDE_GRPC_CLIENT;
-  std::string_view name(key.method, std::min<std::size_t>(key.method_length, sizeof key.method));
-  std::string_view peer(key.target, std::min<std::size_t>(key.target_length, sizeof key.target));
-  name.remove_prefix(name.starts_with('/') ? 1 : 0);
-  const auto slash = name.rfind('/');
-  const auto service = slash == std::string_view::npos ? "other" : name.substr(0, slash);
-  const auto method = slash == std::string_view::npos ? "other" : name.substr(slash + 1);
-  if (const auto scheme = peer.find(":///"); scheme != std::string_view::npos)
-    peer.remove_prefix(scheme + 4);
+  const auto [service, method] = names_of(key);
+  const auto peer =
+      client ? peers_.name(to, key.tgid, key.peer, key.peer_length) : std::string_view{};
   const auto code = kCodes.at(std::min<std::size_t>(key.code, kCodes.size() - 1));
   const std::span buckets(reinterpret_cast<const std::uint64_t*>(fresh.durations.buckets),
                           SONDE_BUCKETS);
@@ -262,13 +238,61 @@ void GoGrpc::count(protocols::Connections& to,
             });
 }
 
+void GoGrpc::count_messages(protocols::Connections& to,
+                            const sonde_go_grpc_key& key,
+                            const sonde_go_grpc_counts& fresh)
+{
+  const bool client = key.role == SONDE_GRPC_CLIENT;
+  const auto [service, method] = names_of(key);
+  const protocols::Caller caller{.tgid = key.tgid, .slot = key.slot, .generation = key.generation};
+  const auto& received = kMetrics[client ? kClientReceived : kServerReceived];
+  const auto& sent = kMetrics[client ? kClientSent : kServerSent];
+  to.record(
+      caller, client ? Role::kClient : Role::kServer, {}, [&](protocols::SeriesRecorder& recorder) {
+        if (fresh.requests > 0)
+          recorder.count(received, {service, method}, fresh.requests);
+        if (fresh.sent > 0)
+          recorder.count(sent, {service, method}, fresh.sent);
+      });
+}
+
+void GoGrpc::count_endings(protocols::Connections& to)
+{
+  const int map = bpf_map__fd(skeleton_->maps.go_grpc_endings);
+  const int calls = bpf_map__fd(skeleton_->maps.go_grpc_calls);
+  const auto now = monotonic_ns();
+  ending_ = false;
+  for (const auto& call : bpf::keys_of<Call>(map)) {
+    sonde_go_grpc_ending ending;
+    if (bpf_map_lookup_elem(map, &call, &ending) != 0)
+      continue;
+    if (ending.ktime_ns + kEndsNs > now && !gone_.contains(call.tgid)) {
+      ending_ = true;
+      continue;
+    }
+    // Whoever deletes it counts it.
+    if (bpf_map_delete_elem(map, &call) != 0)
+      continue;
+    bpf_map_delete_elem(calls, &call);
+    sonde_go_grpc_counts one{.requests = 1};
+    if (ending.duration_ns > 0) {
+      one.durations.sum = ending.duration_ns;
+      ++one.durations.buckets[sonde_bucket(skeleton_->rodata->go_grpc_bounds, ending.duration_ns) %
+                              SONDE_BUCKETS];
+    }
+    count(to, ending.key, one);
+  }
+}
+
 void GoGrpc::tick()
 {
-  const auto calls = events();
+  const auto row = counters();
+  const auto events = row.calls + row.messages + row.endings;
   auto* to = own_ ? &own_->connections() : host_.connections ? host_.connections() : nullptr;
-  if (to == nullptr || (calls == counted_ && gone_.empty()))
+  if (to == nullptr || (events == counted_ && gone_.empty() && !ending_))
     return;
-  counted_ = calls;
+  counted_ = events;
+  count_endings(*to);
   const int map = bpf_map__fd(skeleton_->maps.go_grpc_counts);
   std::vector<sonde_go_grpc_counts> values(host_.maps.cpus());
   sonde_go_grpc_key key;
@@ -279,7 +303,9 @@ void GoGrpc::tick()
     for (const auto& value : values)
       add_words(sum, value);
     auto& before = known_[key];
-    if (sum.requests != before.requests)
+    if (key.code == SONDE_GRPC_MESSAGES)
+      count_messages(*to, key, minus_words(sum, before));
+    else if (sum.requests != before.requests)
       count(*to, key, minus_words(sum, before));
     before = sum;
   }
@@ -289,32 +315,27 @@ void GoGrpc::tick()
 
 void GoGrpc::forget_gone()
 {
-  const int map = bpf_map__fd(skeleton_->maps.go_grpc_counts);
+  const auto& maps = skeleton_->maps;
   std::erase_if(known_, [&](const auto& entry) {
     if (!gone_.contains(entry.first.tgid))
       return false;
-    bpf_map_delete_elem(map, &entry.first);
+    bpf_map_delete_elem(bpf_map__fd(maps.go_grpc_counts), &entry.first);
     return true;
   });
-  struct Call {
-    std::uint64_t object;
-    std::uint32_t tgid;
-    std::uint32_t role;
-  };
-  const int calls = bpf_map__fd(skeleton_->maps.go_grpc_calls);
-  std::vector<Call> stale;
-  Call call;
-  for (Call* last = nullptr; bpf_map_get_next_key(calls, last, &call) == 0; last = &call)
+  for (const auto& call : bpf::keys_of<Call>(bpf_map__fd(maps.go_grpc_calls)))
     if (gone_.contains(call.tgid))
-      stale.push_back(call);
-  for (const auto& one : stale)
-    bpf_map_delete_elem(calls, &one);
+      bpf_map_delete_elem(bpf_map__fd(maps.go_grpc_calls), &call);
+  // A goroutine's key has the same form.
+  for (const auto& routine : bpf::keys_of<Call>(bpf_map__fd(maps.go_grpc_receiving)))
+    if (gone_.contains(routine.tgid))
+      bpf_map_delete_elem(bpf_map__fd(maps.go_grpc_receiving), &routine);
+  peers_.forget(gone_);
   gone_.clear();
 }
 
 std::vector<Loss> GoGrpc::losses() const
 {
-  const auto row = bpf::sum_rows(rows_, 0);
+  const auto row = counters();
   return {{"no_room_for_counts", row.lost_counts},
           {"no_room_for_calls", row.lost_state},
           {"unreadable", row.unreadable}};

@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 
 #include "agent/base/unique_fd.hpp"
+#include "agent/bpf/map_keys.hpp"
 #include "agent/probes/slot_ledger.hpp"
 #include "agent/protocols/http_counted.hpp"
 #include "agent/protocols/router_patterns.hpp"
@@ -55,16 +56,6 @@ void read_all(int map, unsigned cpus, Known& known, const Callback& callback)
       callback(key, minus_words(sum, before));
     before = sum;
   }
-}
-
-template <typename Key>
-std::vector<Key> keys_of(int map)
-{
-  std::vector<Key> keys;
-  Key key;
-  for (Key* last = nullptr; bpf_map_get_next_key(map, last, &key) == 0; last = &keys.back())
-    keys.push_back(key);
-  return keys;
 }
 
 }  // namespace
@@ -200,7 +191,7 @@ void Counts::forget_gone()
     std::uint32_t tgid;
     std::uint32_t padding;
   };
-  for (const auto& routine : keys_of<Routine>(handling_map_))
+  for (const auto& routine : bpf::keys_of<Routine>(handling_map_))
     if (gone_.contains(routine.tgid))
       bpf_map_delete_elem(handling_map_, &routine);
   gone_.clear();

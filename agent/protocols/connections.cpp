@@ -300,6 +300,12 @@ const Service* Connections::service_of_pair(std::uint64_t pair)
   return service.slot == SONDE_SLOT_OTHER ? nullptr : &service;
 }
 
+std::string_view Connections::service_across(const Addresses& addresses)
+{
+  const auto* service = service_of_pair(addresses.swapped().key());
+  return service != nullptr ? std::string_view(service->name) : std::string_view{};
+}
+
 void Connections::exchange(Connection& connection, const Exchange& exchange)
 {
   if (is_claimed(connection)) {

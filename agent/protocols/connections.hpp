@@ -115,6 +115,9 @@ public:
               const std::function<void(SeriesRecorder&)>& to);
   // The service that such a caller belongs to, valid until the next call.
   metrics::SeriesOwner owner_of(const Caller& caller) { return services_.owner_of(caller); }
+  // The name of the service at the other end of a connection between these addresses, as far as the
+  // sockets show; empty otherwise. Valid until the next call.
+  std::string_view service_across(const Addresses& addresses);
   RouteSource& routes() { return routes_; }
   const RequestBounds& bounds() const { return bounds_; }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the testbed's Go and Rust programs into build/targets/.
 #
-# usage: tests/targets/build.sh [go | rust]...     default: both
+# usage: tests/targets/build.sh [go | gorpc | rust]...     default: go and rust
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")"
 out=$PWD/../../build/targets
@@ -13,6 +13,12 @@ build_go() {
   command -v go >/dev/null || PATH=$PATH:/usr/lib/go-1.23/bin
   # No toolchain is downloaded: whatever Go is there must do.
   GOTOOLCHAIN=local GOFLAGS=-buildvcs=false go build -o "$out/" ./api ./goweb ./load
+}
+
+# A module of its own: the rest needs no grpc-go.
+build_gorpc() {
+  command -v go >/dev/null || PATH=$PATH:/usr/lib/go-1.23/bin
+  GOTOOLCHAIN=local GOFLAGS=-buildvcs=false go build -C gorpc -o "$out/gorpc" .
 }
 
 # Debian 12's own cargo is too old as well; deploy/packages.sh installs the newer one of its browser's build.

@@ -1,52 +1,136 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Gorpc serves and makes gRPC calls, unary and streaming ones, with every code, deadlines and cancelled
-// contexts; the caller prints how often each method ended with which code. A module of its own: only
-// tests/integration/go_grpc.sh, which is run by hand, needs grpc-go.
+// Gorpc serves and makes gRPC calls: unary and streaming ones, every code, deadlines that pass, contexts that
+// are cancelled, handlers that panic, servers that are not there. Each side writes what grpc-go itself told it of
+// calls and messages. A module of its own, for the rest of the testbed needs no grpc-go.
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
+	"log"
 	"net"
 	"os"
-	"strconv"
+	"os/signal"
+	"sort"
 	"sync"
-	"time"
+	"syscall"
+
+	"context"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-func unary(_ any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+// truth counts by method and code, and messages, as grpc-go's statistics tell of them.
+type truth struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+type callName struct{}
+
+func newTruth() *truth { return &truth{counts: map[string]int{}} }
+
+func (t *truth) add(key string) {
+	t.mu.Lock()
+	t.counts[key]++
+	t.mu.Unlock()
+}
+
+func (t *truth) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	return context.WithValue(ctx, callName{}, info.FullMethodName)
+}
+
+func (t *truth) HandleRPC(ctx context.Context, event stats.RPCStats) {
+	name := method(ctx.Value(callName{}).(string))
+	switch event := event.(type) {
+	case *stats.InPayload:
+		t.add("received " + name)
+	case *stats.OutPayload:
+		t.add("sent " + name)
+	case *stats.End:
+		// A server's is grpc-go's own word for what it answers with; a client counts what it is told.
+		if !event.Client {
+			t.add("handled " + name + " " + status.Code(event.Error).String())
+		}
+	}
+}
+
+func (t *truth) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (t *truth) HandleConn(context.Context, stats.ConnStats)                       {}
+
+func (t *truth) write(path string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	file, err := os.Create(path + ".part")
+	if err != nil {
+		log.Fatal(err)
+	}
+	lines := []string{}
+	for key, n := range t.counts {
+		lines = append(lines, fmt.Sprintf("%s %d\n", key, n))
+	}
+	sort.Strings(lines)
+	for _, line := range lines {
+		fmt.Fprint(file, line)
+	}
+	file.Close()
+	if err := os.Rename(path+".part", path); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// method is what follows the service.
+func method(full string) string { return full[len("/sonde.Echo/"):] }
+
+// A request asks for a code, or for one of these.
+const (
+	untilDone = -1 // waits for the context's end and returns it
+	panics    = -2
+	untilOk   = -3 // waits for the context's end and answers as if nothing were
+)
+
+func answer(ctx context.Context, asked int64) error {
+	switch {
+	case asked == panics:
+		panic("on purpose")
+	case asked == untilDone:
+		<-ctx.Done()
+		return status.FromContextError(ctx.Err()).Err()
+	case asked == untilOk:
+		<-ctx.Done()
+	case asked > 0:
+		return status.Error(codes.Code(asked), "asked for")
+	}
+	return nil
+}
+
+func unary(_ interface{}, ctx context.Context, dec func(interface{}) error,
+	interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(wrapperspb.Int64Value)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
-	if in.Value < 0 {
-		<-ctx.Done()
-		return nil, status.FromContextError(ctx.Err()).Err()
+	handler := func(ctx context.Context, request interface{}) (interface{}, error) {
+		return in, answer(ctx, in.Value)
 	}
-	if in.Value > 0 {
-		return nil, status.Error(codes.Code(in.Value), "asked for")
-	}
-	return in, nil
+	return interceptor(ctx, in, &grpc.UnaryServerInfo{FullMethod: "/sonde.Echo/Unary"}, handler)
 }
 
-func stream(_ any, s grpc.ServerStream) error {
+func stream(_ interface{}, s grpc.ServerStream) error {
 	for {
 		in := new(wrapperspb.Int64Value)
-		if err := s.RecvMsg(in); err == io.EOF {
-			return nil
-		} else if err != nil {
+		if err := s.RecvMsg(in); err != nil {
+			if err.Error() == "EOF" {
+				return nil
+			}
 			return err
 		}
-		if in.Value > 0 {
-			return status.Error(codes.Code(in.Value), "asked for")
+		if err := answer(s.Context(), in.Value); err != nil {
+			return err
 		}
 		if err := s.SendMsg(in); err != nil {
 			return err
@@ -54,89 +138,48 @@ func stream(_ any, s grpc.ServerStream) error {
 	}
 }
 
-var desc = grpc.ServiceDesc{ServiceName: "sonde.Echo", HandlerType: (*any)(nil),
+// recovered is what programs put around handlers that may panic.
+func recovered(ctx context.Context, request interface{}, _ *grpc.UnaryServerInfo,
+	handler grpc.UnaryHandler) (reply interface{}, err error) {
+	defer func() {
+		if recover() != nil {
+			err = status.Error(codes.Internal, "it panicked")
+		}
+	}()
+	return handler(ctx, request)
+}
+
+var desc = grpc.ServiceDesc{ServiceName: "sonde.Echo", HandlerType: (*interface{})(nil),
 	Methods: []grpc.MethodDesc{{MethodName: "Unary", Handler: unary}},
 	Streams: []grpc.StreamDesc{{StreamName: "Stream", Handler: stream, ServerStreams: true, ClientStreams: true}}}
 
-func main() {
-	if os.Args[1] == "serve" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			panic(err)
-		}
-		s := grpc.NewServer()
-		s.RegisterService(&desc, struct{}{})
-		fmt.Printf("grpc=%d\n", l.Addr().(*net.TCPAddr).Port)
-		panic(s.Serve(l))
-	}
-	cc, err := grpc.NewClient(os.Args[2], grpc.WithTransportCredentials(insecure.NewCredentials()))
+// serve writes what it has counted to a file at each SIGUSR1.
+func serve(ledger string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
-	n, _ := strconv.Atoi(os.Args[3])
-	time.Sleep(2 * time.Second)
-	counts := map[string]int{}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	jobs := make(chan int)
-	for i := 0; i < 32; i++ {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for j := range jobs {
-				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-				var err error
-				name := "Unary"
-				switch j % 10 {
-				case 0, 1, 2, 3, 4:
-					err = cc.Invoke(ctx, "/sonde.Echo/Unary", wrapperspb.Int64(0), new(wrapperspb.Int64Value))
-				case 5:
-					err = cc.Invoke(ctx, "/sonde.Echo/Unary", wrapperspb.Int64(int64(1+j/10%16)), new(wrapperspb.Int64Value))
-				case 6:
-					short, c := context.WithTimeout(ctx, 20*time.Millisecond)
-					err = cc.Invoke(short, "/sonde.Echo/Unary", wrapperspb.Int64(-1), new(wrapperspb.Int64Value))
-					c()
-				case 7:
-					err = cc.Invoke(ctx, "/sonde.Echo/Missing", wrapperspb.Int64(0), new(wrapperspb.Int64Value))
-					name = "Missing"
-				default:
-					name = "Stream"
-					s, e := cc.NewStream(ctx, &desc.Streams[0], "/sonde.Echo/Stream")
-					if e != nil {
-						panic(e)
-					}
-					v := int64(0)
-					if j%10 == 9 {
-						v = 5
-					}
-					for k := 0; k < 3; k++ {
-						_ = s.SendMsg(wrapperspb.Int64(v))
-						if err = s.RecvMsg(new(wrapperspb.Int64Value)); err != nil {
-							break
-						}
-					}
-					_ = s.CloseSend()
-					for err == nil {
-						err = s.RecvMsg(new(wrapperspb.Int64Value))
-					}
-					if err == io.EOF {
-						err = nil
-					}
-				}
-				cancel()
-				mu.Lock()
-				counts[name+" "+status.Code(err).String()]++
-				mu.Unlock()
-			}
-		}()
+	counted := newTruth()
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	go func() {
+		for range asked {
+			counted.write(ledger)
+		}
+	}()
+	server := grpc.NewServer(append(credentialsOf(), grpc.StatsHandler(counted), grpc.UnaryInterceptor(recovered))...)
+	server.RegisterService(&desc, struct{}{})
+	fmt.Printf("grpc=%d\n", listener.Addr().(*net.TCPAddr).Port)
+	log.Fatal(server.Serve(listener))
+}
+
+func main() {
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == "serve":
+		serve(os.Args[2])
+	case len(os.Args) == 5 && os.Args[1] == "load":
+		load(os.Args[2], os.Args[3], os.Args[4])
+	default:
+		log.Fatal("usage: gorpc serve LEDGER | load HOST:PORT CALLS LEDGER")
 	}
-	for j := 0; j < n; j++ {
-		jobs <- j
-	}
-	close(jobs)
-	wg.Wait()
-	for k, v := range counts {
-		fmt.Println(k, v)
-	}
-	time.Sleep(3 * time.Second)
 }
