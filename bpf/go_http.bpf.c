@@ -253,18 +253,6 @@ GO_SITE(go_http2_done)
 	return 0;
 }
 
-/* net/http.(*persistConn).roundTrip(pc, req). */
-GO_SITE(go_http_client_start)
-{
-	return go_client__start(ctx, GO_ARG0(ctx), GO_ARG1(ctx));
-}
-
-/* net/http.readTransfer(msg any, r): the head of a response has been read. */
-GO_SITE(go_http_client_end)
-{
-	return go_client__end(ctx, GO_ARG1(ctx));
-}
-
 /* (*serverConn).runHandler.func1, where no sendServeMsg is deferred: called at the handler's end,
  * by a panic or without one. */
 GO_SITE(go_http2_unwinds)
@@ -309,7 +297,7 @@ GO_SITE(go_http2_begins)
 	return go_http__begins(ctx, SONDE_GO_HTTP_2);
 }
 
-/* crypto/tls.(*Conn).clientHandshake. */
+/* crypto/tls.(*Conn).clientHandshake; (*Transport).newClientConn of HTTP/2. */
 GO_SITE(go_http_client_begins)
 {
 	return go_http__begins(ctx, SONDE_GO_HTTP_CLIENT);

@@ -145,7 +145,8 @@ private:
   void left(const ProbedFile&, const ProcessId& process) override { gone_.insert(process.tgid); }
 
   void tick();
-  void count(protocols::Connections& to,
+  // False while it is too early.
+  bool count(protocols::Connections& to,
              const sonde_go_grpc_key& key,
              const sonde_go_grpc_counts& fresh);
   void count_messages(protocols::Connections& to,
@@ -175,7 +176,7 @@ private:
   std::unordered_set<std::uint32_t> gone_;
   GoPeers peers_;
   std::uint64_t counted_ = 0;
-  bool ending_ = false;  // some call has most likely ended
+  bool waits_ = false;  // something was left for the next time
   EventLoop::Timer tick_;
 };
 
@@ -210,14 +211,19 @@ Result<> GoGrpc::connect()
   return {};
 }
 
-void GoGrpc::count(protocols::Connections& to,
+bool GoGrpc::count(protocols::Connections& to,
                    const sonde_go_grpc_key& key,
                    const sonde_go_grpc_counts& fresh)
 {
   const bool client = key.role == SONDE_GRPC_CLIENT;
   const auto [service, method] = names_of(key);
   const auto peer =
-      client ? peers_.name(to, key.tgid, key.peer, key.peer_length) : std::string_view{};
+      client ? peers_.name(to, key.tgid, key.peer, key.peer_length, gone_.contains(key.tgid))
+             : std::string_view{};
+  if (!peer) {
+    waits_ = true;
+    return false;
+  }
   const auto code = kCodes.at(std::min<std::size_t>(key.code, kCodes.size() - 1));
   const std::span buckets(reinterpret_cast<const std::uint64_t*>(fresh.durations.buckets),
                           SONDE_BUCKETS);
@@ -225,17 +231,18 @@ void GoGrpc::count(protocols::Connections& to,
   const protocols::Caller caller{.tgid = key.tgid, .slot = key.slot, .generation = key.generation};
   to.record(caller,
             client ? Role::kClient : Role::kServer,
-            peer,
+            *peer,
             [&](protocols::SeriesRecorder& recorder) {
               if (client)
-                recorder.count(kMetrics[2], {peer, service, method, code}, fresh.requests);
+                recorder.count(kMetrics[2], {*peer, service, method, code}, fresh.requests);
               else
                 recorder.count(kMetrics[0], {service, method, code}, fresh.requests);
               if (timed && client)
-                recorder.merge(kMetrics[3], {peer, service, method}, buckets, fresh.durations.sum);
+                recorder.merge(kMetrics[3], {*peer, service, method}, buckets, fresh.durations.sum);
               else if (timed)
                 recorder.merge(kMetrics[1], {service, method}, buckets, fresh.durations.sum);
             });
+  return true;
 }
 
 void GoGrpc::count_messages(protocols::Connections& to,
@@ -261,16 +268,22 @@ void GoGrpc::count_endings(protocols::Connections& to)
   const int map = bpf_map__fd(skeleton_->maps.go_grpc_endings);
   const int calls = bpf_map__fd(skeleton_->maps.go_grpc_calls);
   const auto now = monotonic_ns();
-  ending_ = false;
   for (const auto& call : bpf::keys_of<Call>(map)) {
     sonde_go_grpc_ending ending;
     if (bpf_map_lookup_elem(map, &call, &ending) != 0)
       continue;
     if (ending.ktime_ns + kEndsNs > now && !gone_.contains(call.tgid)) {
-      ending_ = true;
+      waits_ = true;
       continue;
     }
-    // Whoever deletes it counts it.
+    const bool client = ending.key.role == SONDE_GRPC_CLIENT;
+    // Not before its peer can be named; whoever deletes it counts it.
+    if (client &&
+        !peers_.name(
+            to, call.tgid, ending.key.peer, ending.key.peer_length, gone_.contains(call.tgid))) {
+      waits_ = true;
+      continue;
+    }
     if (bpf_map_delete_elem(map, &call) != 0)
       continue;
     bpf_map_delete_elem(calls, &call);
@@ -289,9 +302,10 @@ void GoGrpc::tick()
   const auto row = counters();
   const auto events = row.calls + row.messages + row.endings;
   auto* to = own_ ? &own_->connections() : host_.connections ? host_.connections() : nullptr;
-  if (to == nullptr || (events == counted_ && gone_.empty() && !ending_))
+  if (to == nullptr || (events == counted_ && gone_.empty() && !waits_))
     return;
   counted_ = events;
+  waits_ = false;
   count_endings(*to);
   const int map = bpf_map__fd(skeleton_->maps.go_grpc_counts);
   std::vector<sonde_go_grpc_counts> values(host_.maps.cpus());
@@ -303,11 +317,13 @@ void GoGrpc::tick()
     for (const auto& value : values)
       add_words(sum, value);
     auto& before = known_[key];
+    bool counted = true;
     if (key.code == SONDE_GRPC_MESSAGES)
       count_messages(*to, key, minus_words(sum, before));
     else if (sum.requests != before.requests)
-      count(*to, key, minus_words(sum, before));
-    before = sum;
+      counted = count(*to, key, minus_words(sum, before));
+    if (counted)
+      before = sum;
   }
   if (!gone_.empty())
     forget_gone();

@@ -23,7 +23,7 @@ constexpr std::array<std::string_view, kParts> kWhyPaused = {
     "the patterns of its router are known",
     "nobody asks for patterns",
     "its requests have their patterns themselves",
-    "it sends no requests by TLS",
+    "it sends no requests by TLS or HTTP/2",
     "",
 };
 
@@ -96,6 +96,7 @@ Result<> GoHttp::connect()
   counts_ = std::make_unique<Counts>(bpf_map__fd(maps.go_http_counts),
                                      bpf_map__fd(maps.go_client_counts),
                                      bpf_map__fd(maps.go_http_handling),
+                                     bpf_map__fd(maps.go_conn_locals),
                                      host_.maps.cpus());
   if (requests() == nullptr)
     own_ = SONDE_TRY(protocols::PrivateConnections::create(host_));
@@ -203,7 +204,7 @@ void GoHttp::tick()
   auto* to = requests();
   if (to != nullptr)
     expect_patterns(*to);
-  if (to != nullptr && (row.requests + row.clients != flushed_ || counts_->has_gone())) {
+  if (to != nullptr && (row.requests + row.clients != flushed_ || counts_->waits())) {
     flushed_ = row.requests + row.clients;
     counts_->flush(*to);
   }

@@ -38,7 +38,8 @@ http1::Distribution distribution(const sonde_histogram& histogram)
           .sum = histogram.sum};
 }
 
-// Calls back for each key with the sum of all CPUs' values, and what was added since the last time.
+// Calls back for each key with what was added since the last time that it answered true, on all
+// CPUs.
 template <typename Key, typename Value, typename Known, typename Callback>
 void read_all(int map, unsigned cpus, Known& known, const Callback& callback)
 {
@@ -52,9 +53,8 @@ void read_all(int map, unsigned cpus, Known& known, const Callback& callback)
     for (const auto& value : values)
       add_words(sum, value);
     auto& before = known[key];
-    if (sum.requests != before.requests)
-      callback(key, minus_words(sum, before));
-    before = sum;
+    if (sum.requests == before.requests || callback(key, minus_words(sum, before)))
+      before = sum;
   }
 }
 
@@ -96,8 +96,8 @@ protocols::PatternStyle style_of(std::uint8_t router)
   }
 }
 
-Counts::Counts(int served, int called, int handling, unsigned cpus)
-    : served_map_(served), called_map_(called), handling_map_(handling), cpus_(cpus)
+Counts::Counts(int served, int called, int handling, int locals, unsigned cpus)
+    : served_map_(served), called_map_(called), handling_map_(handling), cpus_(cpus), peers_(locals)
 {
 }
 
@@ -146,29 +146,37 @@ void Counts::served(protocols::Connections& to,
   });
 }
 
-void Counts::called(protocols::Connections& to,
+bool Counts::called(protocols::Connections& to,
                     const sonde_go_client_key& key,
                     const sonde_go_client_counts& fresh)
 {
-  const std::string_view server(key.server, std::min<std::size_t>(key.length, sizeof key.server));
-  to.record({.tgid = key.tgid}, Role::kClient, server, [&](protocols::SeriesRecorder& recorder) {
+  const auto peer = peers_.name(to, key.tgid, key.peer, key.peer_length, gone_.contains(key.tgid));
+  if (!peer) {
+    waits_ = true;
+    return false;
+  }
+  const Caller caller{.tgid = key.tgid, .slot = key.slot, .generation = key.generation};
+  to.record(caller, Role::kClient, *peer, [&](protocols::SeriesRecorder& recorder) {
     http1::record(http1::Called{.method = name_of_method(key.method),
                                 .status = three_digits(key.status),
                                 .requests = fresh.requests,
                                 .durations = distribution(fresh.durations)},
                   recorder);
   });
+  return true;
 }
 
 void Counts::flush(protocols::Connections& to)
 {
+  waits_ = false;
   read_all<sonde_go_http_key, sonde_go_http_counts>(
       served_map_, cpus_, served_, [&](const auto& key, const auto& fresh) {
         served(to, key, fresh);
+        return true;
       });
   read_all<sonde_go_client_key, sonde_go_client_counts>(
       called_map_, cpus_, called_, [&](const auto& key, const auto& fresh) {
-        called(to, key, fresh);
+        return called(to, key, fresh);
       });
   if (!gone_.empty())
     forget_gone();
@@ -186,6 +194,7 @@ void Counts::forget_gone()
   std::erase_if(served_, is_gone);
   std::erase_if(called_, is_gone);
   std::erase_if(patterns_, is_gone);
+  peers_.forget(gone_);
   struct Routine {
     std::uint64_t g;
     std::uint32_t tgid;

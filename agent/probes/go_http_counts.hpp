@@ -12,6 +12,7 @@
 
 #include "sonde/go_http.h"
 
+#include "agent/probes/go_peers.hpp"
 #include "agent/protocols/connections.hpp"
 
 namespace sonde::go_http {
@@ -24,8 +25,8 @@ protocols::PatternStyle style_of(std::uint8_t router);
 
 class Counts {
 public:
-  // Descriptors of the maps, `cpus` possible CPUs.
-  Counts(int served, int called, int handling, unsigned cpus);
+  // Descriptors of the maps, go_conn_locals the last; `cpus` possible CPUs.
+  Counts(int served, int called, int handling, int locals, unsigned cpus);
 
   // The text of a pattern, and who uses it.
   void know(const sonde_go_http_record& record);
@@ -33,7 +34,8 @@ public:
   void flush(protocols::Connections& to);
   // Nothing of it will be counted any more.
   void gone(std::uint32_t tgid) { gone_.insert(tgid); }
-  bool has_gone() const { return !gone_.empty(); }
+  // Something was left for the next time.
+  bool waits() const { return waits_ || !gone_.empty(); }
 
 private:
   template <typename Key>
@@ -61,7 +63,8 @@ private:
   void served(protocols::Connections& to,
               const sonde_go_http_key& key,
               const sonde_go_http_counts& fresh);
-  void called(protocols::Connections& to,
+  // False while it is too early.
+  bool called(protocols::Connections& to,
               const sonde_go_client_key& key,
               const sonde_go_client_counts& fresh);
   void forget_gone();
@@ -73,6 +76,8 @@ private:
   MapBy<sonde_go_http_key, sonde_go_http_counts> served_;
   MapBy<sonde_go_client_key, sonde_go_client_counts> called_;
   MapBy<sonde_go_http_key, Pattern> patterns_;  // status 0, method 0
+  GoPeers peers_;
+  bool waits_ = false;
   std::unordered_set<std::uint32_t> gone_;
 };
 

@@ -7,6 +7,7 @@
 #include <initializer_list>
 
 #include "agent/elf/probe_site.hpp"
+#include "agent/probes/go_peers.hpp"
 
 namespace sonde::go_http {
 
@@ -97,10 +98,10 @@ void find_http2(const Found& found,
                 std::uint32_t cookie)
 {
   const auto state = fmt::format("{}.{}responseWriterState", package, prefix);
-  out = {.writer_state = found.offset(fmt::format("{}.{}responseWriter", package, prefix), "rws"),
-         .status = found.offset(state, "status"),
-         .written = found.offset(state, "wroteBytes"),
-         .request = found.offset(state, "req")};
+  out.writer_state = found.offset(fmt::format("{}.{}responseWriter", package, prefix), "rws");
+  out.status = found.offset(state, "status");
+  out.written = found.offset(state, "wroteBytes");
+  out.request = found.offset(state, "req");
   // A request that is not net/http's: the one of its handler is taken.
   if (const auto request = found.binary.field(state, "req");
       request && found.binary.type_string(request->type) != "*http.Request")
@@ -199,15 +200,58 @@ void find_routers(const Found& found, sonde_go_http_binary& out)
     find_captures(found, Part::kServeMux);
 }
 
+// Of one of the HTTP/2 clients: "http2" is before the names of the one that is bundled.
+void find_http2_client(const Found& found,
+                       sonde_go_http2& out,
+                       const std::string& package,
+                       const std::string& prefix,
+                       std::uint32_t cookie)
+{
+  const auto type = [&](std::string_view name) {
+    return fmt::format("{}.{}{}", package, prefix, name);
+  };
+  const auto method = [&](std::string_view of, std::string_view name) {
+    return fmt::format("{}.(*{}{}).{}", package, prefix, of, name);
+  };
+  if (!found.binary.function(method("clientStream", "doRequest")))
+    return;
+  // From Go 1.27 on it has types of its own for both.
+  const bool own = found.binary.type(type("ClientRequest")).has_value();
+  out.sent_method = found.offset(own ? type("ClientRequest") : "net/http.Request", "Method");
+  out.got = found.offset(type("clientStream"), "res");
+  out.got_status = found.offset(own ? type("ClientResponse") : "net/http.Response", "StatusCode");
+  out.client_conn = found.offset(type("clientStream"), "cc");
+  out.conn = found.offset(type("ClientConn"), "tconn");
+  for (const auto offset : {out.sent_method, out.got, out.got_status, out.client_conn, out.conn})
+    if (offset == kAbsent)
+      return;
+  if (!found.add(Part::kCalling,
+                 Site::kHttp2ClientEnd,
+                 method("clientStream", "cleanupWriteRequest"),
+                 cookie))
+    return;
+  found.add(Part::kCalling, Site::kHttp2ClientStart, method("clientStream", "doRequest"), cookie);
+  found.add(Part::kWatching, Site::kClientBegins, method("Transport", "newClientConn"));
+}
+
 void find_client(const Found& found, sonde_go_http_binary& out)
 {
+  out.conn = go_conn_of(found.binary);
+  find_http2_client(found, out.http2[0], "net/http", "http2", 0);
+  find_http2_client(found, out.http2[0], "net/http/internal/http2", "", 0);
+  find_http2_client(found, out.http2[1], "golang.org/x/net/http2", "", SONDE_GO_SITE_X_NET);
   out.sent_request = found.offset("net/http.transportRequest", "Request");
   out.got_request = found.offset("net/http.Response", "Request");
   out.got_status = found.offset("net/http.Response", "StatusCode");
   out.pool_address = found.offset("net/http.persistConn", "cacheKey.addr");
   out.pool_tls = found.offset("net/http.persistConn", "tlsState");
-  for (const auto offset :
-       {out.sent_request, out.got_request, out.got_status, out.pool_address, out.pool_tls})
+  out.pool_conn = found.offset("net/http.persistConn", "conn");
+  for (const auto offset : {out.sent_request,
+                            out.got_request,
+                            out.got_status,
+                            out.pool_address,
+                            out.pool_tls,
+                            out.pool_conn})
     if (offset == kAbsent)
       return;
   if (!found.add(Part::kCalling, Site::kClientStart, "net/http.(*persistConn).roundTrip"))
@@ -221,7 +265,9 @@ void find_client(const Found& found, sonde_go_http_binary& out)
 std::expected<Plan, Refusal> make_plan(const elf::GoBinary& binary)
 {
   const bool serves = binary.function("net/http.(*conn).serve").has_value();
-  const bool calls = binary.function("net/http.(*persistConn).roundTrip").has_value();
+  const bool calls =
+      binary.function("net/http.(*persistConn).roundTrip").has_value() ||
+      binary.function("golang.org/x/net/http2.(*clientStream).doRequest").has_value();
   if (!serves && !calls)
     return std::unexpected(Refusal{});
   Plan plan{};

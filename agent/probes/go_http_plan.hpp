@@ -46,6 +46,8 @@ enum class Site : std::uint8_t {
   kEcho,
   kClientStart,
   kClientEnd,
+  kHttp2ClientStart,
+  kHttp2ClientEnd,
   kTlsBegins,
   kHttp2Begins,
   kClientBegins,

@@ -43,6 +43,10 @@ const bpf_program* program_of(const go_http_bpf& object, Site site)
     return programs.go_http_client_start;
   case Site::kClientEnd:
     return programs.go_http_client_end;
+  case Site::kHttp2ClientStart:
+    return programs.go_http2_client_start;
+  case Site::kHttp2ClientEnd:
+    return programs.go_http2_client_end;
   case Site::kTlsBegins:
     return programs.go_http_tls_begins;
   case Site::kHttp2Begins:

@@ -2,17 +2,19 @@
 #include "agent/probes/go_peers.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
-#include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <bpf/bpf.h>
+
+#include "agent/base/clock.hpp"
 
 namespace sonde {
 
 namespace {
 
 constexpr std::size_t kMostPeers = 1024;
+constexpr std::uint64_t kMayShowUpNs = 2'000'000'000;
 
 }  // namespace
 
@@ -34,45 +36,37 @@ sonde_go_conn go_conn_of(const elf::GoBinary& binary)
           .remote = static_cast<std::uint16_t>(*remote)};
 }
 
-std::uint32_t GoPeers::network_of(std::uint32_t tgid)
-{
-  auto& known = networks_[tgid];
-  struct stat status{};
-  if (known == 0 && ::stat(fmt::format("/proc/{}/ns/net", tgid).c_str(), &status) == 0)
-    known = static_cast<std::uint32_t>(status.st_ino);
-  return known;
-}
-
-// Once it is known it stays: the agent may learn of a connection's far end later than of its calls.
-std::string_view GoPeers::service(protocols::Connections& connections,
-                                  const sonde_go_remote& remote,
-                                  std::string& known)
+// Once it is known it stays.
+bool GoPeers::find(protocols::Connections& connections, const sonde_go_remote& remote, Peer& peer)
 {
   sonde_go_local local{};
-  if (!known.empty() || bpf_map_lookup_elem(locals_, &remote, &local) != 0)
-    return known;
+  if (!peer.service.empty())
+    return true;
+  if (bpf_map_lookup_elem(locals_, &remote, &local) != 0)
+    return false;
   protocols::Addresses ends{
-      .local_port = local.port, .remote_port = remote.port, .netns = network_of(remote.tgid)};
+      .local_port = local.port, .remote_port = remote.port, .netns = local.netns};
   std::ranges::copy(local.address, ends.local.begin());
   std::ranges::copy(remote.address, ends.remote.begin());
-  known = connections.service_across(ends);
-  if (known.empty())
-    bpf_map_delete_elem(locals_, &remote);
-  return known;
+  peer.service = connections.service_across(ends);
+  return !peer.service.empty();
 }
 
-std::string_view GoPeers::name(protocols::Connections& connections,
-                               std::uint32_t tgid,
-                               const char (&text)[SONDE_GO_PEER],
-                               std::uint8_t length)
+std::optional<std::string_view> GoPeers::name(protocols::Connections& connections,
+                                              std::uint32_t tgid,
+                                              const char (&text)[SONDE_GO_PEER],
+                                              std::uint8_t length,
+                                              bool gone)
 {
-  auto& known = services_[tgid];
+  auto& known = peers_[tgid];
   if (length != SONDE_GO_PEER_ADDRESS) {
     std::string_view written(text, std::min<std::size_t>(length, sizeof text));
     if (const auto scheme = written.find(":///"); scheme != std::string_view::npos)
       written.remove_prefix(scheme + 4);
     const auto same = known.find(std::string(written));
-    return same != known.end() && !same->second.empty() ? std::string_view(same->second) : written;
+    return same != known.end() && !same->second.service.empty()
+               ? std::string_view(same->second.service)
+               : written;
   }
   sonde_go_remote remote{.tgid = tgid};
   std::memcpy(remote.address, text, sizeof remote.address);
@@ -82,16 +76,22 @@ std::string_view GoPeers::name(protocols::Connections& connections,
   address_ = protocols::host_and_port(address, remote.port);
   if (known.size() > kMostPeers)
     known.clear();
-  const auto found = service(connections, remote, known[address_]);
-  return found.empty() ? std::string_view(address_) : found;
+  auto& peer = known[address_];
+  if (find(connections, remote, peer))
+    return peer.service;
+  const auto now = monotonic_ns();
+  if (peer.since_ns == 0)
+    peer.since_ns = now;
+  if (!gone && now - peer.since_ns < kMayShowUpNs)
+    return std::nullopt;
+  bpf_map_delete_elem(locals_, &remote);
+  return address_;
 }
 
 void GoPeers::forget(const std::unordered_set<std::uint32_t>& gone)
 {
-  for (const auto tgid : gone) {
-    services_.erase(tgid);
-    networks_.erase(tgid);
-  }
+  for (const auto tgid : gone)
+    peers_.erase(tgid);
 }
 
 }  // namespace sonde

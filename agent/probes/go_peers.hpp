@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -24,22 +25,26 @@ public:
   // Descriptor of go_conn_locals.
   explicit GoPeers(int locals) : locals_(locals) {}
 
-  // Of the text in a key: the service there, else host:port, else what the program wrote. Valid
-  // until the next call.
-  std::string_view name(protocols::Connections& connections,
-                        std::uint32_t tgid,
-                        const char (&text)[SONDE_GO_PEER],
-                        std::uint8_t length);
+  // Of the text in a key: the service there, else host:port, else what the program wrote. Nothing
+  // while the service may still show up, for the sockets' records come when they come; not so of a
+  // process that is `gone`. Valid until the next call.
+  std::optional<std::string_view> name(protocols::Connections& connections,
+                                       std::uint32_t tgid,
+                                       const char (&text)[SONDE_GO_PEER],
+                                       std::uint8_t length,
+                                       bool gone);
   void forget(const std::unordered_set<std::uint32_t>& gone);
 
 private:
-  std::string_view
-  service(protocols::Connections& connections, const sonde_go_remote& remote, std::string& known);
-  std::uint32_t network_of(std::uint32_t tgid);
+  struct Peer {
+    std::string service;  // empty: not known
+    std::uint64_t since_ns = 0;
+  };
+
+  bool find(protocols::Connections& connections, const sonde_go_remote& remote, Peer& peer);
 
   int locals_;
-  std::unordered_map<std::uint32_t, std::unordered_map<std::string, std::string>> services_;
-  std::unordered_map<std::uint32_t, std::uint32_t> networks_;
+  std::unordered_map<std::uint32_t, std::unordered_map<std::string, Peer>> peers_;
   std::string address_;
 };
 

@@ -60,7 +60,7 @@ constexpr Desc kMetrics[] = {
     {"http_client_requests_total",
      Type::kCounter,
      "HTTP responses the service received in full from a peer, seen on its own sockets; those that "
-     "Go's client received by TLS count with their head, peer is then the URL's host:port.",
+     "Go's client received by TLS, HTTP/1, count with their head.",
      "service peer method status"},
     {"http_client_requests_aborted_total",
      Type::kCounter,

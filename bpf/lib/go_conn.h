@@ -2,6 +2,8 @@
 /* Whom a Go program is connected to, from its net.Conn or its net.Addr. */
 #pragma once
 
+#include <bpf/bpf_core_read.h>
+
 #include "lib/go_abi.h"
 #include "sonde/go_conn.h"
 
@@ -60,8 +62,12 @@ static __always_inline bool go_conn__between(const struct sonde_go_conn *types, 
 	if (!go_conn__address(types, far, remote->address, &remote->port))
 		return false;
 	if (!bpf_map_lookup_elem(&go_conn_locals, remote) &&
-	    go_conn__address(types, near, local.address, &local.port))
+	    go_conn__address(types, near, local.address, &local.port)) {
+		struct task_struct *task = bpf_get_current_task_btf();
+
+		local.netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
 		bpf_map_update_elem(&go_conn_locals, remote, &local, BPF_NOEXIST);
+	}
 	return true;
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Requests that net/http's client sends on TLS connections. */
+/* Requests that net/http's client sends on TLS connections, and all that it sends by HTTP/2. */
 #pragma once
 
+#include "lib/go_conn.h"
 #include "lib/go_http_count.h"
 
+/* HTTP/1: the *Request that its answer leads back to. HTTP/2: its *clientStream. */
 struct go_client_request {
 	__u64 request;
 	__u32 tgid;
@@ -12,57 +14,49 @@ struct go_client_request {
 
 struct go_client_under_way {
 	__u64 start_ns;
-	__u64 pool; /* *persistConn */
+	struct sonde_go_client_key key;
 };
 
 /* Requests without an answer are deleted by nobody. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 256);
+	__uint(max_entries, 2048);
 	__type(key, struct go_client_request);
 	__type(value, struct go_client_under_way);
 } go_client_requests SEC(".maps");
 
-static __always_inline int go_client__start(void *ctx, __u64 pool, __u64 sent)
+/* `conn`: where its net.Conn lies; `name`: the server's, for want of an address. */
+static __always_inline void go_client__begins(const struct sonde_go_http_binary *binary,
+					      __u64 request, __u8 method, __u64 conn,
+					      struct go_string name)
 {
-	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
-	struct go_client_request key = {.tgid = bpf_get_current_pid_tgid() >> 32};
-	struct go_client_under_way way = {.start_ns = bpf_ktime_get_ns(), .pool = pool};
+	struct go_client_request key = {.request = request,
+					.tgid = bpf_get_current_pid_tgid() >> 32};
+	struct go_client_under_way way = {.start_ns = bpf_ktime_get_ns()};
+	struct sonde_go_remote remote = {.tgid = key.tgid};
 
-	if (!binary || (!go_http_counts_plain && !go__word(pool + binary->pool_tls)))
-		return 0;
-	GO_HTTP_SAW(hit.file, client_tls);
-	key.request = go__word(sent + binary->sent_request);
-	bpf_map_update_elem(&go_client_requests, &key, &way, BPF_ANY);
-	return 0;
+	way.key.tgid = key.tgid;
+	way.key.slot = service__slot(key.tgid);
+	way.key.generation = service__generation(way.key.slot);
+	way.key.method = method;
+	if (go_conn__remote(&binary->conn, conn, &remote))
+		way.key.peer_length = go_conn__write(way.key.peer, &remote);
+	else
+		way.key.peer_length = go__text(way.key.peer, SONDE_GO_PEER, name);
+	if (bpf_map_update_elem(&go_client_requests, &key, &way, BPF_ANY))
+		GO_HTTP_COUNT(lost_state);
 }
 
-/* `got`: a *Response, or a server's *Request, which no client has sent. */
-static __always_inline int go_client__end(void *ctx, __u64 got)
+static __always_inline void go_client__ends(struct go_client_request *request,
+					    struct go_client_under_way *way, __u16 status)
 {
-	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
-	struct go_client_request request = {.tgid = bpf_get_current_pid_tgid() >> 32};
-	struct sonde_go_client_key key = {.tgid = request.tgid};
+	struct sonde_go_client_key key = way->key;
+	__u64 took_ns = bpf_ktime_get_ns() - way->start_ns;
 	struct sonde_go_client_counts *counts;
-	struct go_client_under_way *way;
 	struct go_http_nothing *nothing;
-	__u64 start_ns;
 
-	if (!binary)
-		return 0;
-	request.request = go__word(got + binary->got_request);
-	way = bpf_map_lookup_elem(&go_client_requests, &request);
-	if (!way)
-		return 0;
-	key.status = (__u16)go__word(got + binary->got_status);
-	if (key.status >= 100 && key.status < 200 && key.status != 101)
-		return 0; /* the response is to come */
-	start_ns = way->start_ns;
-	key.length = go__text(key.server, 64, go__string(way->pool + binary->pool_address));
-	bpf_map_delete_elem(&go_client_requests, &request);
-	key.method = go_http__method(go__string(request.request + binary->request_method));
+	bpf_map_delete_elem(&go_client_requests, request);
+	key.status = status;
 	GO_HTTP_COUNT(clients);
 	counts = bpf_map_lookup_elem(&go_client_counts, &key);
 	if (!counts) {
@@ -74,10 +68,100 @@ static __always_inline int go_client__end(void *ctx, __u64 got)
 	}
 	if (!counts) {
 		GO_HTTP_COUNT(lost_counts);
-		return 0;
+		return;
 	}
 	__sync_fetch_and_add(&counts->requests, 1);
-	go_http__observe(&counts->durations, go_http_duration_bounds,
-			 bpf_ktime_get_ns() - start_ns);
+	go_http__observe(&counts->durations, go_http_duration_bounds, took_ns);
+}
+
+/* net/http.(*persistConn).roundTrip(pc, req). */
+GO_SITE(go_http_client_start)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
+	__u64 pool = GO_ARG0(ctx), request;
+
+	if (!binary || (!go_http_counts_plain && !go__word(pool + binary->pool_tls)))
+		return 0;
+	GO_HTTP_SAW(hit.file, client_tls);
+	request = go__word(GO_ARG1(ctx) + binary->sent_request);
+	go_client__begins(binary, request,
+			  go_http__method(go__string(request + binary->request_method)),
+			  pool + binary->pool_conn, go__string(pool + binary->pool_address));
+	return 0;
+}
+
+/* net/http.readTransfer(msg any, r): the head of a response has been read, or a server's of a
+ * request, which no client has sent. */
+GO_SITE(go_http_client_end)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
+	struct go_client_request request = {.tgid = bpf_get_current_pid_tgid() >> 32};
+	__u64 got = GO_ARG1(ctx);
+	struct go_client_under_way *way;
+	__u16 status;
+
+	if (!binary)
+		return 0;
+	request.request = go__word(got + binary->got_request);
+	way = bpf_map_lookup_elem(&go_client_requests, &request);
+	if (!way)
+		return 0;
+	status = (__u16)go__word(got + binary->got_status);
+	if (status < 100 || status >= 200 || status == 101)
+		go_client__ends(&request, way, status);
+	return 0;
+}
+
+static __always_inline struct sonde_go_http2 *go_client__http2(struct sonde_go_http_binary *binary,
+							       __u32 site)
+{
+	return site & SONDE_GO_SITE_X_NET ? &binary->http2[1] : &binary->http2[0];
+}
+
+/* (*clientStream).doRequest(cs, req) of HTTP/2. */
+GO_SITE(go_http2_client_start)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
+	__u64 stream = GO_ARG0(ctx), connection;
+	struct sonde_go_http2 *offsets;
+	struct go_string unknown = {};
+
+	if (!binary)
+		return 0;
+	GO_HTTP_SAW(hit.file, client_tls);
+	offsets = go_client__http2(binary, hit.site);
+	connection = go__word(stream + offsets->client_conn);
+	go_client__begins(binary, stream,
+			  go_http__method(go__string(GO_ARG1(ctx) + offsets->sent_method)),
+			  connection + offsets->conn, unknown);
+	return 0;
+}
+
+/* (*clientStream).cleanupWriteRequest(cs, err) of HTTP/2, on that goroutine: all has been read, or
+ * one side has broken off. */
+GO_SITE(go_http2_client_end)
+{
+	struct uprobe_hit hit = uprobe__hit(ctx);
+	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
+	struct go_client_request request = {.request = GO_ARG0(ctx),
+					    .tgid = bpf_get_current_pid_tgid() >> 32};
+	struct go_client_under_way *way;
+	struct sonde_go_http2 *offsets;
+	__u64 got;
+
+	if (!binary)
+		return 0;
+	way = bpf_map_lookup_elem(&go_client_requests, &request);
+	if (!way)
+		return 0;
+	offsets = go_client__http2(binary, hit.site);
+	got = go__word(request.request + offsets->got);
+	if (got)
+		go_client__ends(&request, way, (__u16)go__word(got + offsets->got_status));
+	else
+		bpf_map_delete_elem(&go_client_requests, &request);
 	return 0;
 }

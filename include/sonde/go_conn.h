@@ -25,7 +25,8 @@ struct sonde_go_remote {
 struct sonde_go_local {
 	__u8 address[16];
 	__u16 port;
-	__u16 unused[3];
+	__u16 unused;
+	__u32 netns;
 };
 
 /* A key's text of the peer: a name as the program wrote it, or, with this length, an address and

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "sonde/abi.h"
+#include "sonde/go_conn.h"
 #include "sonde/histogram.h"
 #include "sonde/uprobe.h"
 
@@ -29,12 +30,19 @@ enum sonde_go_router {
 	SONDE_GO_GORILLA_PREFIX = 6, /* a route for all that begins like it */
 };
 
-/* An HTTP/2 server: net/http's own and golang.org/x/net's may be in one binary. */
+/* HTTP/2: net/http's own and golang.org/x/net's may be in one binary. */
 struct sonde_go_http2 {
 	__u16 writer_state; /* responseWriter.rws */
 	__u16 status;	    /* of responseWriterState, as what follows */
 	__u16 written;
 	__u16 request; /* absent: not the one that has the pattern */
+	/* Of its client. */
+	__u16 sent_method; /* of what is sent */
+	__u16 got;	   /* clientStream.res */
+	__u16 got_status;
+	__u16 client_conn; /* clientStream.cc */
+	__u16 conn;	   /* ClientConn.tconn */
+	__u16 unused[3];
 };
 
 /* Offsets within structs of one binary, SONDE_GO_ABSENT where it has no such field. */
@@ -66,9 +74,11 @@ struct sonde_go_http_binary {
 	__u16 got_status;
 	__u16 pool_address; /* persistConn.cacheKey.addr */
 	__u16 pool_tls;	    /* persistConn.tlsState */
+	__u16 pool_conn;    /* persistConn.conn */
 	struct sonde_go_http2 http2[2];
 	__u16 http2_done; /* 1: a probe sees the end of handlers of HTTP/2 that panic */
 	__u16 routine_panic; /* g._panic */
+	struct sonde_go_conn conn;
 	__u16 unused[3];
 	/* Since when starts and ends are seen without a gap: the agent's, when it attaches. */
 	__u64 since_ns;
@@ -111,13 +121,16 @@ struct sonde_go_http_counts {
 	struct sonde_histogram response_sizes;
 };
 
-/* Requests of a client: by the server's address as the program wrote it. */
+/* Requests of a client. */
 struct sonde_go_client_key {
 	__u32 tgid;
+	__u16 slot;
+	__u16 generation;
+	__u32 unused;
 	__u16 status;
 	__u8 method;
-	__u8 length;
-	char server[64]; /* 63 bytes at most */
+	__u8 peer_length; /* SONDE_GO_PEER_ADDRESS, or of the server's name */
+	char peer[SONDE_GO_PEER];
 };
 
 struct sonde_go_client_counts {
@@ -184,9 +197,9 @@ struct sonde_go_http_row {
 	__u64 unreadable;
 };
 
-SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_binary) == 88, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_binary) == 128, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_key) == 24, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_counts) == 832, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_go_client_key) == 72, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_go_client_key) == 80, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_record) == 480, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_row) == 48, "wire format");

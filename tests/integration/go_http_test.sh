@@ -5,6 +5,7 @@
 #
 # usage: go_http_test.sh SONDE [GOWEB]    GOWEB: built from tests/targets/goweb by another Go, default build/targets/goweb
 #   SONDE_REQUESTS  requests of each variant, default 1500
+#   SONDE_CLIENT    the client, built likewise, default build/targets/goweb
 #   SONDE_ROUTERS   of GOWEB, default "mux middleware"; with the first one all is tried
 # shellcheck disable=SC2317  # functions are called through `check`
 set -euo pipefail
@@ -45,6 +46,19 @@ seen() {
     "$1:$name=$work/ledger.json+$work/died.after@$work/died.before"
 }
 exact() { until_true 10 seen "$1" || seen "$1"; }
+# The same requests as their client's own: by method and status, of a server that is called by its name.
+called() {
+  diff <(python3 -c 'import collections, json, sys
+n = collections.Counter()
+for row in json.load(open(sys.argv[1]))["requests"]: n[row["method"], row["status"]] += row["count"]
+for key in sorted(n): print(*key, n[key])' "$work/ledger.json") \
+    <(awk 'function label(name) { match($0, name "=\"[^\"]*"); return substr($0, RSTART + length(name) + 2, RLENGTH - length(name) - 2) }
+      /^http_client_requests_total[{]service="caller",peer="goweb"/ {
+        n[label("method") " " label("status")] += FILENAME ~ /before$/ ? -$NF : $NF }
+      END { for (key in n) if (n[key]) print key, n[key] }' "$work/before" "$work/after" | sort)
+}
+seen_called() { scrape "$work/after" && called; }
+exact_called() { until_true 5 seen_called || called; }
 # What paths are labelled as, word for word.
 labels_are_patterns() {
   ! grep "^http_requests_total{service=\"$name\"" "$work/after" | grep -vE \
@@ -55,9 +69,10 @@ labels_are_patterns() {
 load() {
   died before
   scrape "$work/before"
-  check "$1: every request is answered" "$client" load --url "$(address "$2")" --patterns "$patterns" --requests "$requests" --ledger "$work/ledger.json" "${@:4}"
+  check "$1: every request is answered" env OTEL_SERVICE_NAME=caller "$client" load --url "$(address "$2")" --patterns "$patterns" --requests "$requests" --ledger "$work/ledger.json" "${@:4}"
   died after
   check "$1: the metrics are exact" exact "$3"
+  [[ $1 == without* ]] || check "$1: the client's are exact" exact_called
 }
 
 # joined WHAT SCHEME KIND FLAG...: the agent starts when the connections are there already.
@@ -80,7 +95,7 @@ joined() {
 check 'the program is built' "$targets/build.sh" go
 agent_port=$(free_port)
 # Only a server of golang.org/x/net has a client for HTTP/2 without TLS.
-client=$root/build/targets/goweb
+client=${SONDE_CLIENT:-$root/build/targets/goweb}
 [ "${SONDE_ROUTERS:-}" != xnet ] || client=$server
 read -ra routers <<<"${SONDE_ROUTERS:-mux middleware}"
 for router in "${routers[@]}"; do
