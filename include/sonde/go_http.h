@@ -64,8 +64,8 @@ struct sonde_go_http_binary {
 	__u16 conn_hijacked;
 	__u16 gin_path;
 	__u16 chi_patterns;
-	__u16 gorilla_route; /* of RouteMatch */
-	__u16 gorilla_path;  /* of Route: *routeRegexp */
+	__u16 gorilla_route;	/* of RouteMatch */
+	__u16 gorilla_path;	/* of Route: *routeRegexp */
 	__u16 gorilla_template; /* of routeRegexp */
 	__u16 gorilla_type;
 	__u16 echo_path;
@@ -76,10 +76,10 @@ struct sonde_go_http_binary {
 	__u16 pool_tls;	    /* persistConn.tlsState */
 	__u16 pool_conn;    /* persistConn.conn */
 	struct sonde_go_http2 http2[2];
-	__u16 http2_done; /* 1: a probe sees the end of handlers of HTTP/2 that panic */
+	__u16 http2_done;    /* 1: a probe sees the end of handlers of HTTP/2 that panic */
 	__u16 routine_panic; /* g._panic */
 	struct sonde_go_conn conn;
-	__u16 unused[3];
+	__u16 unused[2];
 	/* Since when starts and ends are seen without a gap: the agent's, when it attaches. */
 	__u64 since_ns;
 };
