@@ -14,13 +14,16 @@ calls=${SONDE_CALLS:-1500}
 [ $# -gt 1 ] || check 'the program is built' "$root/tests/targets/build.sh" gorpc
 gorpc=$(readlink -f "${2:-$root/build/targets/gorpc}")
 agent_port=$(free_port)
+server_name=gorpc-server-$$ caller_name=gorpc-caller-$$
 
 scrape() { curl -sSf --max-time 10 "http://127.0.0.1:$agent_port/metrics" >"$1"; }
 probed() { scrape "$work/probed" && grep -q '^sonde_uprobes{probe="go_grpc"} [1-9]' "$work/probed"; }
 
 # counted SIDE SERVICE: the ledger's lines, from the metrics.
 counted() {
-  awk -v family="^grpc_$1_(handled|msg_received|msg_sent)_total[{]" -v service="service=\"$2\"" '
+  local name=$server_name
+  [ "$1" = server ] || name=$caller_name
+  awk -v family="^grpc_$1_(handled|msg_received|msg_sent)_total[{]" -v service="service=\"$name\"" '
     function label(name) { return match($0, name "=\"[^\"]*") ? substr($0, RSTART + length(name) + 2, RLENGTH - length(name) - 2) : "" }
     $0 ~ family && index($0, service) {
       what = $0 ~ /_handled_/ ? "handled" : $0 ~ /_received_/ ? "received" : "sent"
@@ -38,19 +41,20 @@ seen() { scrape "$work/metrics" && same "$@"; }
 exact() { until_true 8 seen "$@" || { cat "$work/$2.diff"; return 1; }; }
 # Each call is timed.
 timed() {
-  awk '/^grpc_client_handled_total/ { calls += $NF } /^grpc_client_handling_seconds_count/ { timed += $NF }
-       END { if (calls != timed) print timed " of " calls; exit calls != timed }' "$work/metrics"
+  grep "service=\"$caller_name\"" "$work/metrics" |
+    awk '/^grpc_client_handled_total/ { calls += $NF } /^grpc_client_handling_seconds_count/ { timed += $NF }
+       END { if (calls != timed) print timed " of " calls; exit calls != timed }'
 }
 # The server by its name; as the program calls it where there was no connection yet.
 peers_are_named() {
-  ! grep '^grpc_client_handled_total' "$work/metrics" | grep -v 'peer="server"' | grep -vE 'peer="127.0.0.1:[0-9]+".*(grpc_method="Gone"|grpc_code="Canceled")'
+  ! grep "^grpc_client_handled_total{service=\"$caller_name\"" "$work/metrics" | grep -v "peer=\"$server_name\"" | grep -vE 'peer="127.0.0.1:[0-9]+".*(grpc_method="Gone"|grpc_code="Canceled")'
 }
 
 # run WHAT VARIABLE=VALUE...
 run() {
   local what=$1
   shift
-  env OTEL_SERVICE_NAME=server "$@" "$gorpc" serve "$work/server.ledger" >"$work/server.log" 2>&1 </dev/null &
+  env "OTEL_SERVICE_NAME=$server_name" "$@" "$gorpc" serve "$work/server.ledger" >"$work/server.log" 2>&1 </dev/null &
   local server=$!
   pids+=("$server")
   rm -f "$work/go" "$work"/*.ledger && mkfifo "$work/go"
@@ -61,7 +65,7 @@ run() {
   local agent=$started
   until_true 60 curl -sSf "http://127.0.0.1:$agent_port/-/ready"
   # shellcheck disable=SC2154  # the server's port
-  env OTEL_SERVICE_NAME=caller "$@" "$gorpc" load "127.0.0.1:$grpc" "$calls" "$work/caller.ledger" <"$work/go" >"$work/caller.log" 2>&1 &
+  env "OTEL_SERVICE_NAME=$caller_name" "$@" "$gorpc" load "127.0.0.1:$grpc" "$calls" "$work/caller.ledger" <"$work/go" >"$work/caller.log" 2>&1 &
   local client=$!
   pids+=("$client")
   exec 8>"$work/go"

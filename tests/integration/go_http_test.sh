@@ -52,8 +52,9 @@ called() {
 n = collections.Counter()
 for row in json.load(open(sys.argv[1]))["requests"]: n[row["method"], row["status"]] += row["count"]
 for key in sorted(n): print(*key, n[key])' "$work/ledger.json") \
-    <(awk 'function label(name) { match($0, name "=\"[^\"]*"); return substr($0, RSTART + length(name) + 2, RLENGTH - length(name) - 2) }
-      /^http_client_requests_total[{]service="caller",peer="goweb"/ {
+    <(awk -v series="http_client_requests_total{service=\"$name-caller\",peer=\"$name\"" '
+      function label(name) { match($0, name "=\"[^\"]*"); return substr($0, RSTART + length(name) + 2, RLENGTH - length(name) - 2) }
+      index($0, series) == 1 {
         n[label("method") " " label("status")] += FILENAME ~ /before$/ ? -$NF : $NF }
       END { for (key in n) if (n[key]) print key, n[key] }' "$work/before" "$work/after" | sort)
 }
@@ -69,7 +70,7 @@ labels_are_patterns() {
 load() {
   died before
   scrape "$work/before"
-  check "$1: every request is answered" env OTEL_SERVICE_NAME=caller "$client" load --url "$(address "$2")" --patterns "$patterns" --requests "$requests" --ledger "$work/ledger.json" "${@:4}"
+  check "$1: every request is answered" env "OTEL_SERVICE_NAME=$name-caller" "$client" load --url "$(address "$2")" --patterns "$patterns" --requests "$requests" --ledger "$work/ledger.json" "${@:4}"
   died after
   check "$1: the metrics are exact" exact "$3"
   [[ $1 == without* ]] || check "$1: the client's are exact" exact_called
