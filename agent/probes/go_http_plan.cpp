@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/probes/go_http_plan.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <fmt/format.h>
 #include <initializer_list>
 
+#include "agent/elf/calls.hpp"
 #include "agent/elf/probe_site.hpp"
 #include "agent/probes/go_peers.hpp"
 
@@ -32,6 +34,16 @@ struct Found {
       cookie |= SONDE_UPROBE_COMES_AGAIN;
     plan.parts[static_cast<std::size_t>(part)].push_back({site, cookie, function, place->offset});
     return true;
+  }
+
+  bool calls(const std::string& caller, const std::string& callee) const
+  {
+    const auto from = binary.function(caller);
+    const auto to = binary.function(callee);
+    if (!from || !to)
+      return false;
+    const auto calls = elf::direct_calls(binary.file(), from->begin, from->size());
+    return std::ranges::find(calls, to->begin, &elf::DirectCall::target) != calls.end();
   }
 
   std::uint16_t offset(std::string_view type, std::string_view field) const
@@ -167,9 +179,13 @@ void find_routers(const Found& found, sonde_go_http_binary& out)
   const auto add = [&](Site site, const std::string& function) {
     any = found.add(Part::kRouting, site, function) || any;
   };
-  out.gin_path = found.offset("github.com/gin-gonic/gin.Context", "fullPath");
-  if (out.gin_path != kAbsent)
-    found.add(Part::kRouting, Site::kGin, "github.com/gin-gonic/gin.(*Context).Next");
+  const std::string gin = "github.com/gin-gonic/gin.";
+  const auto next = gin + "(*Context).Next", route = gin + "(*Engine).handleHTTPRequest";
+  out.gin_path = found.offset(gin + "Context", "fullPath");
+  // Up to gin 1.9 the one is small enough to be compiled into the other.
+  if (out.gin_path != kAbsent &&
+      !(found.calls(route, next) && found.add(Part::kRouting, Site::kGin, next)))
+    add(Site::kGinRoute, route);
   for (const std::string package :
        {"github.com/go-chi/chi/v5", "github.com/go-chi/chi/v4", "github.com/go-chi/chi"}) {
     out.chi_patterns = found.offset(package + ".Context", "RoutePatterns");

@@ -41,6 +41,7 @@ enum class Site : std::uint8_t {
   kHandler,
   kServeMux,
   kGin,
+  kGinRoute,
   kChi,
   kGorilla,
   kEcho,

@@ -33,6 +33,8 @@ const bpf_program* program_of(const go_http_bpf& object, Site site)
     return programs.go_http_mux;
   case Site::kGin:
     return programs.go_http_gin;
+  case Site::kGinRoute:
+    return programs.go_http_gin_route;
   case Site::kChi:
     return programs.go_http_chi;
   case Site::kGorilla:

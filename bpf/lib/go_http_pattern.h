@@ -112,6 +112,9 @@ static __always_inline void go_http__capture(const struct sonde_go_http_binary *
 	if (!object)
 		return;
 	switch (handling->router) {
+	case SONDE_GO_GIN:
+		pattern.text = go__string(object + binary->gin_path);
+		break;
 	case SONDE_GO_CHI:
 		go_http__chi(binary, object, &pattern);
 		break;
@@ -152,8 +155,8 @@ static __always_inline void go_http__find_pattern(const struct sonde_go_http_bin
 						  struct go_http_handling *handling,
 						  struct go_http_pattern *pattern)
 {
-	/* Nothing was written before the handler came back. */
-	if (!handling->pattern.text.length)
+	/* Nothing was written before the handler came back; gin always writes. */
+	if (!handling->pattern.text.length && handling->router != SONDE_GO_GIN)
 		go_http__capture(binary, handling);
 	if (handling->pattern.router > SONDE_GO_SERVE_MUX && handling->pattern.text.length) {
 		*pattern = handling->pattern;

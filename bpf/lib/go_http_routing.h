@@ -26,6 +26,8 @@ GO_SITE(go_http_header)
 	    go_http__at(handling->copy, binary->request_tls))
 		return 0;
 	GO_HTTP_SAW(hit.file, plain);
+	if (!handling->pattern.text.length)
+		go_http__capture(binary, handling);
 	go_http__find_pattern(binary, handling, &pattern);
 	key.pattern = pattern.text.text;
 	key.pattern_length = pattern.text.length < 0xffff ? pattern.text.length : 0xffff;
@@ -113,6 +115,12 @@ static __always_inline int go_http__route(struct pt_regs *ctx, __u32 router, __u
 		handling->router_object = object;
 	}
 	return 0;
+}
+
+/* gin.(*Engine).handleHTTPRequest(e, c), where it does not call Next. */
+GO_SITE(go_http_gin_route)
+{
+	return go_http__route(ctx, SONDE_GO_GIN, GO_ARG1(ctx));
 }
 
 /* chi.(*node).FindRoute(n, rctx, method, path). */

@@ -5,7 +5,7 @@
 # each) and modules.
 #
 # usage: tests/go/http_versions.sh SONDE [PROGRAM...]
-#   PROGRAM  VERSION:BUILD, build plain, stripped, pie or external_pie; "local" is the Go that is installed; default: all of the matrix.
+#   PROGRAM  VERSION:BUILD, build plain, stripped, pie, external_pie, debug or race; "local" is the Go that is installed; default: all of the matrix.
 #            ROUTER@MODULE_VERSION: one of tests/go/routers, built by the installed Go, stripped; a module may be given with its path
 #   SONDE_REQUESTS  requests of each variant, default 2000
 # shellcheck disable=SC2317  # functions are called by name
@@ -18,7 +18,7 @@ if [ $# -eq 0 ]; then
   for version in 1.18.10 1.19.13 1.20.14 1.21.13 1.22.12 1.23.12 1.24.13 1.25.12 local 1.27.1; do
     set -- "$@" "$version:plain" "$version:stripped" "$version:pie"
   done
-  set -- "$@" chi@github.com/go-chi/chi@v1.5.5 chi@v5.0.0 chi@v5.2.3 gin@v1.7.7 gin@v1.12.0 gorilla@v1.7.4 gorilla@v1.8.1 \
+  set -- "$@" chi@github.com/go-chi/chi@v1.5.5 chi@v5.0.0 chi@v5.2.3 gin@v1.7.7 gin@v1.9.1 gin@v1.12.0 gorilla@v1.7.4 gorilla@v1.8.1 \
     echo@github.com/labstack/echo@v3.3.10 echo@v4.2.0 echo@v4.13.4 \
     xnet@v0.7.0 xnet@v0.17.0 xnet@v0.32.0 xnet@v0.43.0
 fi
@@ -42,6 +42,8 @@ of_go() {
   case $2 in
     stripped) flags=(-ldflags '-s -w') ;;
     pie) flags=(-buildmode=pie -ldflags '-s -w') ;;
+    debug) flags=(-gcflags 'all=-N -l') ;;
+    race) flags=(-race) cgo=1 ;;
     external_pie) flags=(-buildmode=pie -ldflags '-linkmode=external -s -w') cgo=1 ;;
   esac
   # From 1.22 on the go.mod's version says what patterns mean.
