@@ -2,6 +2,7 @@
 #include "agent/elf/openssl.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <string>
@@ -107,6 +108,22 @@ std::optional<std::uint64_t> begin_of(const ElfFile& file, std::uint64_t address
   return file.offset_of(address);
 }
 
+// Whether a library of this kind is linked in: its errors name the files they come from.
+bool has_sources(const ElfFile& file)
+{
+  static constexpr std::string_view kSource = "ssl/ssl_lib.c";
+  static constexpr std::uint64_t kMostConstants = 32U << 20;
+  const auto names_it = [&](std::uint64_t offset, std::uint64_t size) {
+    const auto text = file.bytes(offset, std::min(size, kMostConstants));
+    return ::memmem(text.data(), text.size(), kSource.data(), kSource.size()) != nullptr;
+  };
+  if (const auto* section = file.section(".rodata"); section != nullptr)
+    return names_it(section->offset, section->size);
+  return std::ranges::any_of(file.segments(), [&](const Segment& segment) {
+    return !segment.writable && !segment.executable && names_it(segment.offset, segment.file_size);
+  });
+}
+
 class Finder {
 public:
   explicit Finder(const ElfFile& file) : file_(file), symbols_(wanted_symbols(file)) {}
@@ -167,6 +184,8 @@ private:
 Result<std::vector<OpensslSite>> find_openssl(const ElfFile& file)
 {
   Finder finder(file);
+  if (!finder.any() && has_sources(file))
+    return fail("OpenSSL is linked in, and its functions have no symbols");
   if (!finder.any())
     return std::vector<OpensslSite>{};
   if (!finder.has("SSL_read") || !finder.has("SSL_write"))

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstring>
+#include <elf.h>
 #include <link.h>
+#include <openssl/ssl.h>
 #include <optional>
 #include <string>
 
 #include <gtest/gtest.h>
-#include <openssl/ssl.h>
+
+#include "tests/support/elf_image.hpp"
 
 #include "agent/elf/openssl.hpp"
 
@@ -33,6 +37,20 @@ std::optional<OpensslSite> site_of(const std::vector<OpensslSite>& sites, Functi
 {
   const auto found = std::ranges::find(sites, function, &OpensslSite::function);
   return found == sites.end() ? std::nullopt : std::optional(*found);
+}
+
+// What a program looks like that has it linked in and was stripped.
+TEST(Openssl, LinkedInWithoutSymbolsItIsRefusedWithAReason)
+{
+  constexpr std::string_view kSource = "../ssl/ssl_lib.c";
+  test::Bytes text(kSource.size());
+  std::memcpy(text.data(), kSource.data(), kSource.size());
+  const auto image = test::elf_image({{0x400000, text, PF_R}});
+  const auto file = ElfFile::parse(image);
+  ASSERT_TRUE(file) << file.error().message();
+  const auto found = find_openssl(*file);
+  ASSERT_FALSE(found);
+  EXPECT_TRUE(found.error().message().contains("no symbols"));
 }
 
 TEST(Openssl, WhatReadsAndWritesIsTheFunctionThatBothInterfacesShare)
