@@ -36,6 +36,9 @@ static __always_inline __u8 go_grpc__code_of(const struct sonde_go_grpc_binary *
 {
 	if (!go__holds(error, binary->error_type))
 		return 0;
+	if (binary->error_proto != SONDE_GO_GRPC_ABSENT)
+		return go_grpc__code(binary,
+				     error.data + binary->error_proto - binary->status_proto);
 	return go_grpc__code(binary, go__word(error.data + binary->error_status));
 }
 

@@ -183,7 +183,9 @@ private:
 PlanResult GoGrpc::plan(Subject& subject)
 {
   const auto go = subject.go();
-  if (!go || !(*go)->build().dependency("google.golang.org/grpc"))
+  // Not by its modules: builds without them, as Debian's, name none.
+  if (!go || (!(*go)->function("google.golang.org/grpc.(*Server).handleStream") &&
+              !(*go)->function("google.golang.org/grpc.newClientStream")))
     return std::unexpected(Refusal{});
   return make_plan(**go, subject.elf(), *skeleton_.operator->());
 }

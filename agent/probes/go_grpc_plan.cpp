@@ -80,7 +80,8 @@ bool find_common(const Found& found, sonde_go_grpc_binary& out)
   out.status_proto = found.offset(kStatus + "Status", {"s"});
   out.proto_code =
       found.offset("google.golang.org/genproto/googleapis/rpc/status.Status", {"Code"});
-  out.error_status = found.offset(kStatus + "Error", {"s"});
+  out.error_status = found.offset(kStatus + "Error", {"s", "e"});
+  out.error_proto = found.offset(kStatus + "Error", {"e"});
   out.error_type = found.pointer_to(kStatus + "Error");
   out.conn = go_conn_of(found.go);
   for (const auto offset :

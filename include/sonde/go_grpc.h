@@ -40,7 +40,7 @@ struct sonde_go_grpc_binary {
 	__u16 remote_address; /* of http2Client */
 	__u16 local_address;
 	struct sonde_go_conn conn;
-	__u16 unused;
+	__u16 error_proto; /* status.Error.e, the message itself: of old ones, instead of s */
 };
 
 #define SONDE_GRPC_SERVER 0
