@@ -60,7 +60,7 @@ protected:
     });
     const auto text = node_.scrape();
     EXPECT_EQ(servers(text), wanted);
-    EXPECT_EQ(clients(text), wanted);
+    EXPECT_EQ(clients(text), wanted) << text;
     const auto all = [&](std::string_view name, const char* service) {
       return NodeFixture::sum(text, name, {fmt::format("service=\"{}\"", service)});
     };
