@@ -11,9 +11,6 @@ namespace {
 // Positions are compared modulo 2^32: a farther one would lie behind.
 constexpr std::uint64_t kFarthestSkip = std::uint64_t{1} << 30U;
 
-// While it is looked at from time to time: the beginning of each turn.
-constexpr std::uint64_t kWishLook =
-    sonde_socket_wish(std::uint32_t{SONDE_SOCKET_HEAD} | SONDE_SOCKET_PER_TURN, 2048, 0, false, 0);
 constexpr std::uint32_t kMostLooks = 4096;
 
 sonde_socket_mode mode_of(Appetite::Mode mode)
@@ -47,11 +44,11 @@ bool Connection::gives_up()
   return attempts_ == 0 || ++looks_ >= kMostLooks;
 }
 
-// At the beginning of each turn, until something is recognised.
+// Until something is recognised.
 void Connection::look_on()
 {
-  set_wish(SONDE_SOCKET_SENT, kWishLook);
-  set_wish(SONDE_SOCKET_RECEIVED, kWishLook);
+  set_wish(SONDE_SOCKET_SENT, sonde_socket_look_wish());
+  set_wish(SONDE_SOCKET_RECEIVED, sonde_socket_look_wish());
 }
 
 void Connection::want_heads()

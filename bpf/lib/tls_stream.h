@@ -108,7 +108,7 @@ static __always_inline bool under__may_be_tls(const struct sonde_tls_under *unde
 	if (!verdict || verdict->socket != under->id)
 		return true;
 	wish = *(volatile __u64 *)&verdict->wish[SONDE_SOCKET_RECEIVED];
-	return !wish || wish == sonde_socket_first_wish() ||
+	return !wish || wish == sonde_socket_first_wish() || wish == sonde_socket_look_wish() ||
 	       (wish >> 32 & 7) == SONDE_SOCKET_IGNORE;
 }
 

@@ -80,6 +80,14 @@ SONDE_CONSTEXPR __u64 sonde_socket_first_wish(void)
 				 SONDE_SOCKET_HEAD_LIMIT, SONDE_SOCKET_HEAD_TAIL, false, 0);
 }
 
+/* Of a socket that was joined in the middle and is looked at from time to time: the beginning of each
+ * turn. */
+SONDE_CONSTEXPR __u64 sonde_socket_look_wish(void)
+{
+	return sonde_socket_wish((__u32)SONDE_SOCKET_HEAD | SONDE_SOCKET_PER_TURN, 2048, 0, false,
+				 0);
+}
+
 /* An entry of the array of verdicts; a socket keeps its index. The kernel claims a free entry for a
  * socket it announces (no wish is sonde_socket_first_wish()), the agent writes the wishes and frees
  * it (wishes first, then `socket`) when the socket has closed. A socket that found none free has

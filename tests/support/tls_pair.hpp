@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <memory>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -11,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <sys/socket.h>
+#include <thread>
 #include <unistd.h>
 
 namespace sonde::testing {
@@ -105,6 +107,9 @@ public:
     return result > 0;
   }
 
+  // What is received waits as long before the library gets it, where that is fed from memory.
+  void rest(std::chrono::milliseconds time) { rest_ = time; }
+
 private:
   template <typename Operation>
   int again(Operation operation)
@@ -119,6 +124,7 @@ private:
       const auto n = ::recv(fd_, bytes.data(), bytes.size(), 0);
       if (n <= 0)
         return 0;
+      std::this_thread::sleep_for(rest_);
       BIO_write(in_, bytes.data(), static_cast<int>(n));
     }
   }
@@ -138,6 +144,7 @@ private:
   std::unique_ptr<SSL, Free> ssl_;
   BIO* in_ = nullptr;
   BIO* out_ = nullptr;
+  std::chrono::milliseconds rest_{};
 };
 
 }  // namespace sonde::testing
