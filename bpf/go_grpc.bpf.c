@@ -220,7 +220,7 @@ GO_SITE(go_grpc_receives)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_grpc_binary *binary = go_grpc__binary(hit.file);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_grpc_call call = GO_GRPC_CALL(0, SONDE_GRPC_SERVER);
 	struct go_interface reader;
 
@@ -241,7 +241,7 @@ GO_SITE(go_grpc_received)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_grpc_binary *binary = go_grpc__binary(hit.file);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_grpc_call *call = bpf_map_lookup_elem(&go_grpc_receiving, &routine);
 
 	if (!binary || !call || !call->object)

@@ -43,7 +43,7 @@ static __always_inline void go_http__forget(struct go_http_handling *handling)
 
 /* Ends what is under way on this goroutine; the response of HTTP/1 is in `handling` if there was
  * one. */
-static __always_inline void go_http__end(struct go_routine *routine,
+static __always_inline void go_http__end(struct sonde_go_routine *routine,
 					 struct go_http_handling *handling, __u64 request,
 					 struct go_http_end *end)
 {
@@ -70,7 +70,7 @@ static __always_inline void go_http__end(struct go_routine *routine,
 }
 
 /* A request whose handler did not come back: it panicked, or it took the connection. */
-static __always_inline void go_http__end_badly(struct go_routine *routine,
+static __always_inline void go_http__end_badly(struct sonde_go_routine *routine,
 					       struct go_http_handling *handling, bool http2)
 {
 	struct sonde_go_http_binary *binary = go_http__binary(handling->binary);
@@ -98,7 +98,7 @@ static __always_inline void go_http__end_badly(struct go_routine *routine,
 
 /* Where no probe sees that a handler of HTTP/2 has panicked, its goroutine's next request tells.
  * What the request was is no longer there. */
-static __always_inline void go_http__replaced(struct go_routine *routine,
+static __always_inline void go_http__replaced(struct sonde_go_routine *routine,
 					      struct go_http_handling *handling)
 {
 	struct sonde_go_http_binary *binary = go_http__binary(handling->binary);
@@ -121,7 +121,7 @@ static __always_inline void go_http__replaced(struct go_routine *routine,
 	go_http__submit(record);
 }
 
-static __always_inline int go_http__start(void *ctx, struct go_routine *routine, __u64 writer,
+static __always_inline int go_http__start(void *ctx, struct sonde_go_routine *routine, __u64 writer,
 					  __u64 request, bool http2)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
@@ -140,8 +140,13 @@ static __always_inline int go_http__start(void *ctx, struct go_routine *routine,
 	handling->request = request;
 	handling->writer = http2 ? 0 : writer;
 	go_http__forget(handling);
+	handling->encrypted = http2;
 	binary = go_http__binary(hit.file);
-	if (binary && go_http__keeps_no_request(binary))
+	if (!binary)
+		return 0;
+	if (!http2)
+		handling->encrypted = go__word(request + binary->request_tls) != 0;
+	if (go_http__keeps_no_request(binary))
 		go_http__copy(handling->copy, binary->request_size, request);
 	handling->start_ns = bpf_ktime_get_ns();
 	return 0;
@@ -150,7 +155,7 @@ static __always_inline int go_http__start(void *ctx, struct go_routine *routine,
 /* net/http.serverHandler.ServeHTTP(sh, rw, req): AX, (BX, CX), DI. */
 GO_SITE(go_http_start)
 {
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 
 	return go_http__start(ctx, &routine, GO_ARG2(ctx), GO_ARG3(ctx), false);
 }
@@ -158,7 +163,7 @@ GO_SITE(go_http_start)
 /* (*serverConn).runHandler(sc, rw, req, handler): where handlers are called without the above. */
 GO_SITE(go_http2_start)
 {
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 
 	return go_http__start(ctx, &routine, 0, GO_ARG2(ctx), true);
 }
@@ -167,7 +172,7 @@ GO_SITE(go_http2_start)
 GO_SITE(go_http_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = go_http__handling(&routine);
 	struct sonde_go_http_binary *binary;
 	struct go_http_end end = {};
@@ -191,7 +196,7 @@ GO_SITE(go_http_end)
 GO_SITE(go_http2_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = go_http__handling(&routine);
 	struct go_http_end end = {.flags = SONDE_GO_HTTP_2};
 	struct sonde_go_http_binary *binary;
@@ -232,7 +237,7 @@ GO_SITE(go_http2_end)
 /* net/http.(*conn).serve.func1: the connection's goroutine is done. */
 GO_SITE(go_http_connection_end)
 {
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
 
 	uprobe__hit(ctx);
@@ -244,7 +249,7 @@ GO_SITE(go_http_connection_end)
 /* (*serverConn).sendServeMsg of an HTTP/2 server: a handler's goroutine calls it last of all. */
 GO_SITE(go_http2_done)
 {
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
 
 	uprobe__hit(ctx);
@@ -258,7 +263,7 @@ GO_SITE(go_http2_done)
 GO_SITE(go_http2_unwinds)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
 	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
 

@@ -98,6 +98,10 @@ Result<> GoHttp::connect()
                                      bpf_map__fd(maps.go_http_handling),
                                      bpf_map__fd(maps.go_conn_locals),
                                      host_.maps.cpus());
+  in_flight_ = std::make_unique<InFlight>(
+      SONDE_TRY(InFlight::create(bpf_map__fd(maps.go_http_handling),
+                                 bpf_map__fd(maps.go_http_binaries),
+                                 skeleton_->rodata->go_http_counts_plain)));
   if (requests() == nullptr)
     own_ = SONDE_TRY(protocols::PrivateConnections::create(host_));
   const int rings[] = {bpf_map__fd(maps.go_http_ring)};
@@ -208,6 +212,11 @@ void GoHttp::tick()
     flushed_ = row.requests + row.clients;
     counts_->flush(*to);
   }
+  if (to != nullptr)
+    in_flight_->look(*to, [this](auto number) {
+      const auto file = files_.find(number);
+      return file != files_.end() && file->second.parts.wanted(Part::kServing);
+    });
   const auto now = monotonic_ns();
   auto* all = static_cast<volatile sonde_go_http_seen*>(seen_.data());
   for (auto& [number, file] : files_) {

@@ -195,12 +195,7 @@ void Counts::forget_gone()
   std::erase_if(called_, is_gone);
   std::erase_if(patterns_, is_gone);
   peers_.forget(gone_);
-  struct Routine {
-    std::uint64_t g;
-    std::uint32_t tgid;
-    std::uint32_t padding;
-  };
-  for (const auto& routine : bpf::keys_of<Routine>(handling_map_))
+  for (const auto& routine : bpf::keys_of<sonde_go_routine>(handling_map_))
     if (gone_.contains(routine.tgid))
       bpf_map_delete_elem(handling_map_, &routine);
   gone_.clear();

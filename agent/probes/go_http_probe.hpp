@@ -21,6 +21,7 @@
 #include "agent/bpf/skeleton.hpp"
 #include "agent/probes/executables.hpp"
 #include "agent/probes/go_http_counts.hpp"
+#include "agent/probes/go_http_in_flight.hpp"
 #include "agent/probes/go_http_parts.hpp"
 #include "agent/probes/go_http_plan.hpp"
 #include "agent/probes/loading.hpp"
@@ -110,6 +111,7 @@ private:
   bpf::Mapping seen_;
   std::unique_ptr<protocols::PrivateConnections> own_;  // where the sockets have none
   std::unique_ptr<Counts> counts_;
+  std::unique_ptr<InFlight> in_flight_;
   std::map<std::uint32_t, File> files_;
   std::vector<sonde_go_http_record> deferred_;
   bool looking_ = false;   // on behalf of an exchange that is being recorded

@@ -17,11 +17,6 @@ using metrics::Type;
 constexpr std::size_t kLinesOfNode = 2'000;
 constexpr std::size_t kLinesOfService = 136;
 
-void add(std::atomic<std::uint64_t>& to, std::uint64_t n)
-{
-  to.store(to.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
-
 sonde_socket_close how_of(const sonde_socket_closed& record)
 {
   return record.how < SONDE_SOCKET_CLOSED_RESET ? static_cast<sonde_socket_close>(record.how)
@@ -300,12 +295,6 @@ const Service* Connections::service_of_pair(std::uint64_t pair)
   return service.slot == SONDE_SLOT_OTHER ? nullptr : &service;
 }
 
-std::string_view Connections::service_across(const Addresses& addresses)
-{
-  const auto* service = service_of_pair(addresses.swapped().key());
-  return service != nullptr ? std::string_view(service->name) : std::string_view{};
-}
-
 void Connections::exchange(Connection& connection, const Exchange& exchange)
 {
   if (is_claimed(connection)) {
@@ -325,22 +314,6 @@ void Connections::exchange(Connection& connection, const Exchange& exchange)
                .peer = connection.role() == Role::kClient ? live.peer() : std::string_view{},
                .route = recorder_.last_route(),
                .exchange = exchange});
-}
-
-void Connections::record(const Caller& caller,
-                         Role role,
-                         std::string_view peer,
-                         const std::function<void(SeriesRecorder&)>& to)
-{
-  struct Given final : PeerSource {
-    explicit Given(std::string_view text) : name(text) {}
-    std::string_view peer() override { return name; }
-    std::string_view name;
-  };
-  Given given(peer);
-  add(exchanges_, 1);
-  recorder_.point_at(role, services_.owner_of(caller), given);
-  to(recorder_);
 }
 
 void Connections::malformed(Connection& connection, std::string_view reason)

@@ -113,6 +113,12 @@ public:
               Role role,
               std::string_view peer,
               const std::function<void(SeriesRecorder&)>& to);
+  // What a server of that protocol has under way, as such a source knows it. `raised` is what the
+  // gauges have of it so far; nothing under way settles them.
+  void level(const Caller& caller,
+             std::string_view protocol,
+             const Activity& activity,
+             RaisedLevels& raised);
   // The service that such a caller belongs to, valid until the next call.
   metrics::SeriesOwner owner_of(const Caller& caller) { return services_.owner_of(caller); }
   // The name of the service at the other end of a connection between these addresses, as far as the

@@ -2,6 +2,7 @@
 // What the table keeps of a connection that is not ignored.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -9,6 +10,12 @@
 #include "agent/protocols/connections.hpp"
 
 namespace sonde::protocols {
+
+// Of one thread that writes.
+inline void add(std::atomic<std::uint64_t>& to, std::uint64_t n)
+{
+  to.store(to.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
 
 struct Connections::Live final : PeerSource {
   Live(Connections& owner, std::uint32_t place, const sonde_socket_opened& opened)

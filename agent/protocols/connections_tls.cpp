@@ -9,6 +9,16 @@
 
 namespace sonde::protocols {
 
+namespace {
+
+struct Given final : PeerSource {
+  explicit Given(std::string_view text) : name(text) {}
+  std::string_view peer() override { return name; }
+  std::string_view name;
+};
+
+}  // namespace
+
 // Its socket has become known, by its number, by its addresses, or by both.
 void Connections::link(std::uint32_t place, const sonde_socket_opened& record)
 {
@@ -94,6 +104,36 @@ void Connections::end_orphans(const std::function<bool(std::uint32_t)>& is_alive
     verdicts_.free(end.verdict, end.socket);
   }
   std::erase_if(unmet_, [&](const auto& one) { return !by_id_.find(one.second); });
+}
+
+std::string_view Connections::service_across(const Addresses& addresses)
+{
+  const auto* service = service_of_pair(addresses.swapped().key());
+  return service != nullptr ? std::string_view(service->name) : std::string_view{};
+}
+
+void Connections::record(const Caller& caller,
+                         Role role,
+                         std::string_view peer,
+                         const std::function<void(SeriesRecorder&)>& to)
+{
+  Given given(peer);
+  add(exchanges_, 1);
+  recorder_.point_at(role, services_.owner_of(caller), given);
+  to(recorder_);
+}
+
+void Connections::level(const Caller& caller,
+                        std::string_view protocol,
+                        const Activity& activity,
+                        RaisedLevels& raised)
+{
+  const auto found = std::ranges::find(protocols_, protocol, &Protocol::name);
+  if (found == protocols_.end())
+    return;
+  Given nobody({});
+  recorder_.point_at(Role::kServer, services_.owner_of(caller), nobody);
+  recorder_.move_levels(**found, activity, raised);
 }
 
 void Connections::claim(std::uint32_t tgid, Role role, std::string_view protocol, bool tls_only)

@@ -52,13 +52,6 @@ struct go_string {
 	__u64 length;
 };
 
-/* A goroutine of a process. Its address comes back for another one once it has ended. */
-struct go_routine {
-	__u64 g;
-	__u32 tgid;
-	__u32 padding;
-};
-
 #define GO_ROUTINE_OF(ctx) {.g = GO_ROUTINE(ctx), .tgid = bpf_get_current_pid_tgid() >> 32}
 
 static __always_inline bool go__read(void *to, __u32 bytes, __u64 from)

@@ -54,7 +54,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 16384);
-	__type(key, struct go_routine);
+	__type(key, struct sonde_go_routine);
 	__type(value, struct go_grpc_call);
 } go_grpc_receiving SEC(".maps");
 

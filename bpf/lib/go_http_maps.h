@@ -39,13 +39,10 @@ struct go_http_pattern {
 /* A goroutine that handles requests. Nothing of it is deleted at a request's end: the goroutine of
  * a connection has the next one, and another goroutine gets its address. */
 struct go_http_handling {
-	__u64 start_ns; /* 0: no request that began is under way */
-	__u64 request;
-	__u64 writer; /* *response; 0: HTTP/2 */
+	struct sonde_go_http_under_way; /* first: the agent reads it */
+	__u32 router;			/* whose object */
 	__u64 router_object;
 	__u64 mux_request; /* the copy that a middleware made */
-	__u32 router;	   /* whose object */
-	__u32 binary;
 	/* What was known while the handler ran. */
 	struct go_http_pattern pattern;
 	/* Copies, here because nobody else can have this goroutine's; a CPU's scratch could be
@@ -60,7 +57,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 16384);
-	__type(key, struct go_routine);
+	__type(key, struct sonde_go_routine);
 	__type(value, struct go_http_handling);
 } go_http_handling SEC(".maps");
 
@@ -127,7 +124,7 @@ static __always_inline struct sonde_go_http_binary *go_http__binary(__u32 number
 }
 
 /* The goroutine's, made when it is new; NULL when there is no room. */
-static __always_inline struct go_http_handling *go_http__handling(struct go_routine *routine)
+static __always_inline struct go_http_handling *go_http__handling(struct sonde_go_routine *routine)
 {
 	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, routine);
 	struct go_http_nothing *nothing;

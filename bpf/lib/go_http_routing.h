@@ -9,7 +9,7 @@
 GO_SITE(go_http_header)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = go_http__handling(&routine);
 	struct go_http_end end = {.flags = SONDE_GO_HTTP_LEARNING};
 	struct sonde_go_http_key key = {.tgid = routine.tgid};
@@ -48,7 +48,7 @@ GO_SITE(go_http_header)
 GO_SITE(go_http_capture)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
 	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
 
@@ -61,7 +61,7 @@ GO_SITE(go_http_capture)
 GO_SITE(go_http_handler)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = go_http__handling(&routine);
 	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
 
@@ -75,7 +75,7 @@ GO_SITE(go_http_handler)
 /* net/http.(*ServeMux).ServeHTTP(mux, w, r): AX, (BX, CX), DI. */
 GO_SITE(go_http_mux)
 {
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = go_http__handling(&routine);
 
 	uprobe__hit(ctx);
@@ -88,7 +88,7 @@ GO_SITE(go_http_mux)
 GO_SITE(go_http_gin)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = go_http__handling(&routine);
 	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
 	struct go_string text;
@@ -106,7 +106,7 @@ GO_SITE(go_http_gin)
 
 static __always_inline int go_http__route(struct pt_regs *ctx, __u32 router, __u64 object)
 {
-	struct go_routine routine = GO_ROUTINE_OF(ctx);
+	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = go_http__handling(&routine);
 
 	uprobe__hit(ctx);

@@ -178,6 +178,15 @@ struct sonde_go_http_begins {
 	__u32 flags; /* SONDE_GO_HTTP_TLS or _2 of a server, SONDE_GO_HTTP_CLIENT */
 };
 
+/* How what is known of a goroutine that handles requests begins. */
+struct sonde_go_http_under_way {
+	__u64 start_ns; /* 0: no request that began is under way */
+	__u64 request;
+	__u64 writer; /* *response; 0: HTTP/2 */
+	__u32 binary;
+	__u32 encrypted; /* or HTTP/2: not the sockets' to count */
+};
+
 /* What requests of a binary were like since the agent last cleared it. */
 struct sonde_go_http_seen {
 	__u32 plain;

@@ -12,6 +12,13 @@
  * comes here again where that jump is taken (programs of Go up to 1.20). */
 #define SONDE_UPROBE_COMES_AGAIN (1u << 31)
 
+/* A goroutine of a process. Its address comes back for another one once it has ended. */
+struct sonde_go_routine {
+	__u64 g;
+	__u32 tgid;
+	__u32 padding;
+};
+
 /* Hits of each file's probes, one row a CPU; never cleared. */
 struct sonde_uprobe_hits {
 	__u64 hits[SONDE_UPROBE_FILES];

@@ -63,7 +63,24 @@ exact_called() { until_true 5 seen_called || called; }
 # What paths are labelled as, word for word.
 labels_are_patterns() {
   ! grep "^http_requests_total{service=\"$name\"" "$work/after" | grep -vE \
-    'path="(/health|/users/\{id\}(/orders/\{order\})?|/empty|/big|/stream|/deep|/files/\{path...\}|/static/|/early|/missing/page|/slow|/truth|/panic|/abort)"'
+    'path="(/health|/users/\{id\}(/orders/\{order\})?|/empty|/big|/stream|/deep|/files/\{path...\}|/static/|/early|/missing/page|/slow|/hold|/truth|/panic|/abort)"'
+}
+
+# shows_in_flight NUMBER
+shows_in_flight() {
+  scrape "$work/flying" && grep -qx "http_requests_in_flight{service=\"$name\"} $1" "$work/flying"
+}
+# in_flight: three by TLS, two by HTTP/2, one in plain text.
+in_flight() {
+  local pids=() flags
+  for flags in --http1.1 --http1.1 --http1.1 --http2 --http2; do
+    curl -sSfk "$flags" "https://127.0.0.1:$tls/hold" &
+    pids+=($!)
+  done
+  curl -sSf "http://127.0.0.1:$plain/hold" &
+  check 'in flight: six while they are' until_true 3 shows_in_flight 6
+  wait "${pids[@]}" $!
+  check 'in flight: none when they are over' until_true 3 shows_in_flight 0
 }
 
 # load WHAT SCHEME KIND FLAG...
@@ -108,6 +125,7 @@ for router in "${routers[@]}"; do
   load "$router, HTTP/2" https http-handler --panics --http2
   load "$router, new connections" https http-handler --keep-alive=false
   [ "$router" != xnet ] || load "$router, HTTP/2 without TLS" http http-handler --http2 --panics
+  [ "$router" != mux ] || in_flight
   [ "$patterns" != mux ] || check "$router: labels are the patterns" labels_are_patterns
   stop_agent
   [ "$router" != "${routers[0]}" ] || {

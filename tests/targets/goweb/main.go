@@ -131,6 +131,7 @@ func handlers() map[string]http.HandlerFunc {
 			}
 			_, _ = io.WriteString(w, "after hints")
 		},
+		"GET /hold": func(http.ResponseWriter, *http.Request) { time.Sleep(3 * time.Second) },
 		"GET /slow": func(w http.ResponseWriter, _ *http.Request) { time.Sleep(20 * time.Millisecond) },
 		"GET /panic": func(http.ResponseWriter, *http.Request) {
 			died.abort("GET", "/panic")
