@@ -250,7 +250,7 @@ int tls_tcp_received(__u64 *ctx)
 static __always_inline int gone(struct sock *sk)
 {
 	__u64 address = (__u64)sk;
-	struct sonde_tls_key *found = bpf_map_lookup_elem(&tls_over, &address), key;
+	struct sonde_tls_key *found = bpf_map_lookup_elem(&tls_over, &address), key, encrypts = {};
 	struct sonde_tls_stream *stream;
 
 	if (!found)
@@ -258,8 +258,13 @@ static __always_inline int gone(struct sock *sk)
 	key = *found;
 	bpf_map_delete_elem(&tls_over, &address);
 	stream = bpf_map_lookup_elem(&tls_streams, &key);
-	if (stream && stream->address == address)
-		bpf_map_delete_elem(&tls_streams, &key);
+	if (!stream || stream->address != address)
+		return 0;
+	encrypts.connection = stream->encrypter;
+	bpf_map_delete_elem(&tls_streams, &key);
+	encrypts.tgid = key.tgid;
+	if (encrypts.connection)
+		bpf_map_delete_elem(&tls_keys, &encrypts);
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 #include "go_grpc.skel.h"
 
 #include "agent/base/clock.hpp"
-#include "agent/bpf/map_keys.hpp"
+#include "agent/bpf/map_batches.hpp"
 #include "agent/bpf/mapped.hpp"
 #include "agent/bpf/shared_maps.hpp"
 #include "agent/bpf/skeleton.hpp"

@@ -17,6 +17,8 @@ namespace sonde::go_http {
 namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(500);
+// How long an answer's head may take: a client's own limit is mostly below a minute.
+constexpr std::chrono::nanoseconds kUnanswered = std::chrono::minutes(8);
 // By part.
 constexpr std::array<std::string_view, kParts> kWhyPaused = {
     "what it serves is counted from its sockets",
@@ -218,6 +220,10 @@ void GoHttp::tick()
       return file != files_.end() && file->second.parts.wanted(Part::kServing);
     });
   const auto now = monotonic_ns();
+  if (now >= forget_after_ns_) {
+    forget_after_ns_ = now + kUnanswered.count() / 8;
+    forget_unanswered(bpf_map__fd(skeleton_->maps.go_client_requests), now - kUnanswered.count());
+  }
   auto* all = static_cast<volatile sonde_go_http_seen*>(seen_.data());
   for (auto& [number, file] : files_) {
     auto& cell = all[number % SONDE_UPROBE_FILES];

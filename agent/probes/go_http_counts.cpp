@@ -11,7 +11,7 @@
 #include <bpf/bpf.h>
 
 #include "agent/base/unique_fd.hpp"
-#include "agent/bpf/map_keys.hpp"
+#include "agent/bpf/map_batches.hpp"
 #include "agent/probes/slot_ledger.hpp"
 #include "agent/protocols/http_counted.hpp"
 #include "agent/protocols/router_patterns.hpp"

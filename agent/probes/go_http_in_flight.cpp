@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/probes/go_http_in_flight.hpp"
 
-#include <array>
-#include <cerrno>
 #include <cstring>
 #include <map>
 
 #include <bpf/bpf.h>
 
+#include "agent/bpf/map_batches.hpp"
+
 namespace sonde::go_http {
 
 namespace {
 
-constexpr std::uint32_t kBatch = 64;
+template <typename T>
+T head_of(std::span<const std::byte> value)
+{
+  T head;
+  std::memcpy(&head, value.data(), sizeof head);
+  return head;
+}
 
 }  // namespace
 
 Result<InFlight> InFlight::create(int handling_map, int binaries_map, bool all)
 {
-  bpf_map_info about{};
-  std::uint32_t size = sizeof about;
-  if (bpf_obj_get_info_by_fd(handling_map, &about, &size) != 0)
-    return fail(errno, "go_http: the size of what goroutines handle");
-  return InFlight(handling_map, binaries_map, all, about.value_size);
+  return InFlight(handling_map, binaries_map, all, SONDE_TRY(bpf::value_bytes(handling_map)));
 }
 
 bool InFlight::counts(const sonde_go_http_under_way& way) const
@@ -37,28 +39,12 @@ void InFlight::look(protocols::Connections& to,
                     const std::function<bool(std::uint32_t binary)>& serves)
 {
   std::map<std::uint32_t, std::uint32_t> now;  // by process
-  std::array<sonde_go_routine, kBatch> routines{};
-  values_.resize(kBatch * value_bytes_);
-  std::uint32_t at = 0;
-  bool more = true;
-  for (bool first = true; more; first = false) {
-    std::uint32_t count = kBatch;
-    more = bpf_map_lookup_batch(handling_,
-                                first ? nullptr : &at,
-                                &at,
-                                routines.data(),
-                                values_.data(),
-                                &count,
-                                nullptr) == 0;
-    if (!more && errno != ENOENT)
-      break;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      sonde_go_http_under_way way;
-      std::memcpy(&way, values_.data() + i * value_bytes_, sizeof way);
-      if (serves(way.binary) && counts(way))
-        ++now[routines.at(i).tgid];
-    }
-  }
+  bpf::for_each_in_batches<sonde_go_routine>(
+      handling_, value_bytes_, [&](const sonde_go_routine& routine, auto value) {
+        const auto way = head_of<sonde_go_http_under_way>(value);
+        if (serves(way.binary) && counts(way))
+          ++now[routine.tgid];
+      });
   for (auto one = raised_.begin(); one != raised_.end();) {
     const bool over = !now.contains(one->first);
     if (over)
@@ -67,6 +53,18 @@ void InFlight::look(protocols::Connections& to,
   }
   for (const auto& [tgid, requests] : now)
     to.level({.tgid = tgid}, "http1", {.in_flight = requests}, raised_[tgid]);
+}
+
+void forget_unanswered(int requests_map, std::uint64_t before_ns)
+{
+  const auto bytes = bpf::value_bytes(requests_map);
+  if (!bytes)
+    return;
+  bpf::for_each_in_batches<sonde_go_client_request>(
+      requests_map, *bytes, [&](const sonde_go_client_request& request, auto value) {
+        if (head_of<std::uint64_t>(value) < before_ns)
+          bpf_map_delete_elem(requests_map, &request);
+      });
 }
 
 }  // namespace sonde::go_http

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <functional>
 #include <unordered_map>
-#include <vector>
 
 #include "sonde/go_http.h"
 
@@ -35,8 +34,10 @@ private:
   int binaries_;
   bool all_;
   std::size_t value_bytes_;
-  std::vector<std::byte> values_;
   std::unordered_map<std::uint32_t, protocols::RaisedLevels> raised_;  // by process
 };
+
+// Of clients: those that began before this time and were given up without an answer.
+void forget_unanswered(int requests_map, std::uint64_t before_ns);
 
 }  // namespace sonde::go_http

@@ -119,6 +119,7 @@ private:
   bool new_pattern_ = false;
   bool asking_ = false;
   std::uint64_t ask_after_ns_ = 0;
+  std::uint64_t forget_after_ns_ = 0;
   std::uint64_t flushed_ = 0;  // requests at the last flush
   std::uint64_t homeless_ = 0;
   std::shared_ptr<Source> source_;

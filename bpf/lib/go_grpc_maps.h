@@ -43,7 +43,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 4096);
 	__type(key, struct go_grpc_call);
 	__type(value, struct sonde_go_grpc_ending);
 } go_grpc_endings SEC(".maps");

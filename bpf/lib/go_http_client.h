@@ -5,23 +5,17 @@
 #include "lib/go_conn.h"
 #include "lib/go_http_count.h"
 
-/* HTTP/1: the *Request that its answer leads back to. HTTP/2: its *clientStream. */
-struct go_client_request {
-	__u64 request;
-	__u32 tgid;
-	__u32 padding;
-};
-
 struct go_client_under_way {
-	__u64 start_ns;
+	__u64 start_ns; /* first: the agent reads it */
 	struct sonde_go_client_key key;
 };
 
-/* Requests without an answer are deleted by nobody. */
+/* Requests without an answer are deleted by the agent, after a while. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 2048);
-	__type(key, struct go_client_request);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct sonde_go_client_request);
 	__type(value, struct go_client_under_way);
 } go_client_requests SEC(".maps");
 
@@ -30,7 +24,7 @@ static __always_inline void go_client__begins(const struct sonde_go_http_binary 
 					      __u64 request, __u8 method, __u64 conn,
 					      struct go_string name)
 {
-	struct go_client_request key = {.request = request,
+	struct sonde_go_client_request key = {.request = request,
 					.tgid = bpf_get_current_pid_tgid() >> 32};
 	struct go_client_under_way way = {.start_ns = bpf_ktime_get_ns()};
 	struct sonde_go_remote remote = {.tgid = key.tgid};
@@ -47,7 +41,7 @@ static __always_inline void go_client__begins(const struct sonde_go_http_binary 
 		GO_HTTP_COUNT(lost_state);
 }
 
-static __always_inline void go_client__ends(struct go_client_request *request,
+static __always_inline void go_client__ends(struct sonde_go_client_request *request,
 					    struct go_client_under_way *way, __u16 status)
 {
 	struct sonde_go_client_key key = way->key;
@@ -97,7 +91,7 @@ GO_SITE(go_http_client_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
-	struct go_client_request request = {.tgid = bpf_get_current_pid_tgid() >> 32};
+	struct sonde_go_client_request request = {.tgid = bpf_get_current_pid_tgid() >> 32};
 	__u64 got = GO_ARG1(ctx);
 	struct go_client_under_way *way;
 	__u16 status;
@@ -146,7 +140,7 @@ GO_SITE(go_http2_client_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
-	struct go_client_request request = {.request = GO_ARG0(ctx),
+	struct sonde_go_client_request request = {.request = GO_ARG0(ctx),
 					    .tgid = bpf_get_current_pid_tgid() >> 32};
 	struct go_client_under_way *way;
 	struct sonde_go_http2 *offsets;

@@ -19,6 +19,7 @@
 /* Processes that have rustls: their threads are looked at from their first socket on. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1024);
 	__type(key, __u32);
 	__type(value, __u32);
@@ -28,9 +29,10 @@ struct {
 __u32 tls_process_count = 0;
 
 /* The sockets of what encrypts, by its address. One whose memory another key got begins with its number 0,
- * and is forgotten then; others at the latest when there are too many. */
+ * and is forgotten then; others when their socket gets another, or is gone. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, TLS_STREAMS);
 	__type(key, struct sonde_tls_key);
 	__type(value, struct sonde_tls_under);
@@ -130,12 +132,15 @@ static __always_inline void rust__sends(struct sonde_tls_thread *thread, __u32 t
 		rust__forget(thread);
 		return;
 	}
-	if (stream->encrypter && stream->encrypter != encrypts.connection && !thread->new_key) {
+	if (stream->encrypter && stream->encrypter != encrypts.connection) {
 		encrypts.connection = stream->encrypter;
 		bpf_map_delete_elem(&tls_keys, &encrypts);
-		stream->encrypter = 0;
-		rust__forget(thread);
-		return;
+		if (!thread->new_key) {
+			stream->encrypter = 0;
+			rust__forget(thread);
+			return;
+		}
+		encrypts.connection = thread->encrypter;
 	}
 	stream->encrypter = encrypts.connection;
 	bpf_map_update_elem(&tls_keys, &encrypts, under, BPF_ANY);

@@ -133,6 +133,14 @@ struct sonde_go_client_key {
 	char peer[SONDE_GO_PEER];
 };
 
+/* One under way. HTTP/1: the *Request that its answer leads back to. HTTP/2: its *clientStream. What is
+ * kept of it begins with when it began. */
+struct sonde_go_client_request {
+	__u64 request;
+	__u32 tgid;
+	__u32 padding;
+};
+
 struct sonde_go_client_counts {
 	__u64 requests;
 	__u64 unused;

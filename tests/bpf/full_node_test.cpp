@@ -61,9 +61,9 @@ TEST(FullNode, KeepsItsMapsWithinSixteenMebibytesAndOneForEachCpu)
   // The table of processes grows with pid_max: two bytes for each.
   constexpr std::size_t kLargestPidMax = 4'194'304;
   bytes += 2 * (kLargestPidMax - std::min<std::size_t>(node.maps().pid_max(), kLargestPidMax));
-  // What families of uprobes know of connections, requests and calls came later, and has a mebibyte
-  // and a half of its own.
-  EXPECT_LE(bytes, 16 * kMiB + kMiB * 3 / 2 + node.maps().cpus() * kMiB);
+  // What families of uprobes know of connections, requests and calls came later, and has two
+  // mebibytes of its own.
+  EXPECT_LE(bytes, 16 * kMiB + 2 * kMiB + node.maps().cpus() * kMiB);
 }
 
 }  // namespace
