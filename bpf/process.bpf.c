@@ -167,7 +167,9 @@ static __always_inline int exec__report(struct task_struct *task, struct linux_b
 	exec->environ_size =
 		environ_limit ? exec__copy((char *)(exec + 1), environ_limit, from, to) : 0;
 	exec->environ_left = to - from - exec->environ_size;
-	facts__submit(exec);
+	/* The program's first call may be one that probes are for: at once, though the agent, woken by
+	 * the fork, will look again by itself. */
+	bpf_ringbuf_submit(exec, BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
 
