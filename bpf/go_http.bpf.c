@@ -140,12 +140,13 @@ static __always_inline int go_http__start(void *ctx, struct sonde_go_routine *ro
 	handling->request = request;
 	handling->writer = http2 ? 0 : writer;
 	go_http__forget(handling);
-	handling->encrypted = http2;
 	binary = go_http__binary(hit.file);
 	if (!binary)
 		return 0;
-	if (!http2)
-		handling->encrypted = go__word(request + binary->request_tls) != 0;
+	if (handling->transport == SONDE_GO_TRANSPORT_UNKNOWN)
+		handling->transport = http2 || go__word(request + binary->request_tls)
+					      ? SONDE_GO_TRANSPORT_COVERT
+					      : SONDE_GO_TRANSPORT_PLAIN;
 	if (go_http__keeps_no_request(binary))
 		go_http__copy(handling->copy, binary->request_size, request);
 	handling->start_ns = bpf_ktime_get_ns();
@@ -205,6 +206,8 @@ GO_SITE(go_http2_end)
 
 	if (!handling)
 		return 0;
+	/* Its goroutine ends. */
+	handling->transport = SONDE_GO_TRANSPORT_UNKNOWN;
 	handling->binary = hit.file;
 	binary = go_http__binary(handling->binary);
 	if (!binary)
@@ -243,6 +246,8 @@ GO_SITE(go_http_connection_end)
 	uprobe__hit(ctx);
 	if (handling && handling->start_ns)
 		go_http__end_badly(&routine, handling, false);
+	if (handling)
+		handling->transport = SONDE_GO_TRANSPORT_UNKNOWN;
 	return 0;
 }
 

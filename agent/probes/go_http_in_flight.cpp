@@ -30,7 +30,7 @@ Result<InFlight> InFlight::create(int handling_map, int binaries_map, bool all)
 bool InFlight::counts(const sonde_go_http_under_way& way) const
 {
   sonde_go_http_binary binary{};
-  return way.start_ns != 0 && (all_ || way.encrypted != 0) &&
+  return way.start_ns != 0 && (all_ || way.transport == SONDE_GO_TRANSPORT_COVERT) &&
          bpf_map_lookup_elem(binaries_, &way.binary, &binary) == 0 &&
          way.start_ns >= binary.since_ns;
 }

@@ -186,13 +186,20 @@ struct sonde_go_http_begins {
 	__u32 flags; /* SONDE_GO_HTTP_TLS or _2 of a server, SONDE_GO_HTTP_CLIENT */
 };
 
+/* Of a goroutine's connection, as long as that lasts. */
+enum sonde_go_transport {
+	SONDE_GO_TRANSPORT_UNKNOWN = 0,
+	SONDE_GO_TRANSPORT_PLAIN = 1,
+	SONDE_GO_TRANSPORT_COVERT = 2, /* TLS, or HTTP/2: not the sockets' to count */
+};
+
 /* How what is known of a goroutine that handles requests begins. */
 struct sonde_go_http_under_way {
 	__u64 start_ns; /* 0: no request that began is under way */
 	__u64 request;
 	__u64 writer; /* *response; 0: HTTP/2 */
 	__u32 binary;
-	__u32 encrypted; /* or HTTP/2: not the sockets' to count */
+	__u32 transport; /* enum sonde_go_transport */
 };
 
 /* What requests of a binary were like since the agent last cleared it. */
