@@ -232,7 +232,8 @@ void GoHttp::tick()
                                   .http2_plain = take(cell.http2_plain),
                                   .unrouted = take(cell.unrouted),
                                   .client_tls = take(cell.client_tls),
-                                  .serve_mux = take(cell.serve_mux)};
+                                  .serve_mux = take(cell.serve_mux),
+                                  .client_plain = take(cell.client_plain)};
     file.parts.saw(seen, now);
     apply(number, file);
   }

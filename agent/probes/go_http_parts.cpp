@@ -32,6 +32,7 @@ void Parts::saw(const sonde_go_http_seen& seen, std::uint64_t now_ns)
   const bool plain = seen.plain != 0;
   covert_ = covert_ || seen.tls != 0 || seen.http2_plain != 0;
   called_ = called_ || seen.client_tls != 0;
+  called_plain_ = called_plain_ || seen.client_plain != 0;
   copies_ = copies_ || seen.serve_mux != 0;
   traffic_ = traffic_ || plain || seen.tls != 0 || seen.http2_plain != 0;
   const bool settled = traffic_ && now_ns - since_ns_ >= kQuietNs;
@@ -39,7 +40,7 @@ void Parts::saw(const sonde_go_http_seen& seen, std::uint64_t now_ns)
   // Without a request nothing is known, and nothing is paid for.
   if (settled && sockets_ && !covert_)
     on(Part::kServing) = false;
-  if (settled && !called_)
+  if (called_plain_ && !called_ && now_ns - since_ns_ >= kQuietNs)
     on(Part::kCalling) = false;
   if (on(Part::kLearning) && (known || !sockets_)) {
     on(Part::kLearning) = false;

@@ -50,7 +50,8 @@ private:
   bool fruitful_ = true;  // the present learning
   bool covert_ = false;   // TLS or HTTP/2 was served
   bool called_ = false;   // requests were sent by TLS
-  bool copies_ = false;   // only the mux's copy has the pattern
+  bool called_plain_ = false;
+  bool copies_ = false;  // only the mux's copy has the pattern
   bool traffic_ = false;
 };
 

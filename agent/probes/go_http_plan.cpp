@@ -36,14 +36,26 @@ struct Found {
     return true;
   }
 
-  bool calls(const std::string& caller, const std::string& callee) const
+  // The callee's arguments are in their registers there.
+  bool add_call(Part part, Site site, const std::string& caller, const std::string& callee) const
+  {
+    const auto address = call(caller, callee);
+    const auto offset = address ? binary.file().offset_of(*address) : std::nullopt;
+    if (offset)
+      plan.parts[static_cast<std::size_t>(part)].push_back({site, 0, caller, *offset});
+    return offset.has_value();
+  }
+
+  std::optional<std::uint64_t> call(const std::string& caller, const std::string& callee) const
   {
     const auto from = binary.function(caller);
     const auto to = binary.function(callee);
     if (!from || !to)
-      return false;
+      return {};
     const auto calls = elf::direct_calls(binary.file(), from->begin, from->size());
-    return std::ranges::find(calls, to->begin, &elf::DirectCall::target) != calls.end();
+    const auto found = std::ranges::find_if(
+        calls, [&](const elf::DirectCall& one) { return !one.jump && one.target == to->begin; });
+    return found == calls.end() ? std::nullopt : std::optional(found->address);
   }
 
   std::uint16_t offset(std::string_view type, std::string_view field) const
@@ -184,7 +196,7 @@ void find_routers(const Found& found, sonde_go_http_binary& out)
   out.gin_path = found.offset(gin + "Context", "fullPath");
   // Up to gin 1.9 the one is small enough to be compiled into the other.
   if (out.gin_path != kAbsent &&
-      !(found.calls(route, next) && found.add(Part::kRouting, Site::kGin, next)))
+      !(found.call(route, next) && found.add(Part::kRouting, Site::kGin, next)))
     add(Site::kGinRoute, route);
   for (const std::string package :
        {"github.com/go-chi/chi/v5", "github.com/go-chi/chi/v4", "github.com/go-chi/chi"}) {
@@ -272,7 +284,9 @@ void find_client(const Found& found, sonde_go_http_binary& out)
       return;
   if (!found.add(Part::kCalling, Site::kClientStart, "net/http.(*persistConn).roundTrip"))
     return;
-  found.add(Part::kCalling, Site::kClientEnd, "net/http.readTransfer");
+  // Servers call readTransfer, too.
+  found.add_call(
+      Part::kCalling, Site::kClientEnd, "net/http.ReadResponse", "net/http.readTransfer");
   found.add(Part::kWatching, Site::kClientBegins, "crypto/tls.(*Conn).clientHandshake");
 }
 

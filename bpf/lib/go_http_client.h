@@ -75,8 +75,12 @@ GO_SITE(go_http_client_start)
 	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
 	__u64 pool = GO_ARG0(ctx), request;
 
-	if (!binary || (!go_http_counts_plain && !go__word(pool + binary->pool_tls)))
+	if (!binary)
 		return 0;
+	if (!go_http_counts_plain && !go__word(pool + binary->pool_tls)) {
+		GO_HTTP_SAW(hit.file, client_plain);
+		return 0;
+	}
 	GO_HTTP_SAW(hit.file, client_tls);
 	request = go__word(GO_ARG1(ctx) + binary->sent_request);
 	go_client__begins(binary, request,
@@ -85,8 +89,7 @@ GO_SITE(go_http_client_start)
 	return 0;
 }
 
-/* net/http.readTransfer(msg any, r): the head of a response has been read, or a server's of a
- * request, which no client has sent. */
+/* Where net/http.ReadResponse calls readTransfer(msg any, r): the head has been read. */
 GO_SITE(go_http_client_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);

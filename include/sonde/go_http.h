@@ -210,6 +210,8 @@ struct sonde_go_http_seen {
 	__u32 unrouted;	  /* responses without a pattern */
 	__u32 client_tls; /* requests that were sent */
 	__u32 serve_mux;  /* requests whose pattern only the mux's own copy has */
+	__u32 client_plain;
+	__u32 unused;
 };
 
 struct sonde_go_http_row {

@@ -115,6 +115,8 @@ agent_port=$(free_port)
 # Only a server of golang.org/x/net has a client for HTTP/2 without TLS.
 client=${SONDE_CLIENT:-$root/build/targets/goweb}
 [ "${SONDE_ROUTERS:-}" != xnet ] || client=$server
+# A program that begins with its first request and has no probes yet is another matter: its file keeps them.
+[ "$client" = "$server" ] || background client "$client" serve --router mux
 read -ra routers <<<"${SONDE_ROUTERS:-mux middleware}"
 for router in "${routers[@]}"; do
   serve "$router"

@@ -26,7 +26,6 @@ TEST(GoHttpParts, WherePlaintextIsAllOnlyTheWatchStays)
   parts.learned(9 * kSecond);
   parts.saw(kPlain, 11 * kSecond);
   EXPECT_FALSE(parts.wanted(Part::kServing));
-  EXPECT_FALSE(parts.wanted(Part::kCalling));
   EXPECT_TRUE(parts.wanted(Part::kLearning));
   parts.saw(kPlain, 20 * kSecond);
   EXPECT_FALSE(parts.wanted(Part::kLearning));
@@ -65,8 +64,18 @@ TEST(GoHttpParts, AConnectionByTlsBringsCountingBack)
   EXPECT_TRUE(parts.wanted(Part::kServing));
   parts.saw(kPlain, 60 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kServing));
+}
+
+TEST(GoHttpParts, ClientsAreCountedWhereNothingOrTlsIsSent)
+{
+  Parts parts(true, 0);
+  parts.saw(kPlain, 60 * kSecond);
+  EXPECT_TRUE(parts.wanted(Part::kCalling));
+  parts.saw({.client_plain = 1}, 61 * kSecond);
   EXPECT_FALSE(parts.wanted(Part::kCalling));
-  parts.begins(SONDE_GO_HTTP_CLIENT, 61 * kSecond);
+  parts.begins(SONDE_GO_HTTP_CLIENT, 62 * kSecond);
+  EXPECT_TRUE(parts.wanted(Part::kCalling));
+  parts.saw({.client_plain = 1}, 100 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kCalling));
 }
 
