@@ -197,13 +197,17 @@ static __always_inline int tls__uses(struct sock *sk, int bytes, const int direc
 	if (transport < 0)
 		return 0;
 	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	/* The tap has announced it before, in this very call if it is the first. */
-	if (!socket || !socket->id)
-		return 0;
+	/* The tap has announced it before, in this very call if it is the first. But before 6.3 its
+	 * program comes after this one: rustls' streams get on with the address. */
+	if (!socket || !socket->id) {
+		if (!thread->encrypter && !rust__process(task->tgid))
+			return 0;
+		socket = NULL;
+	}
 	under = &thread->under[direction];
-	under->id = socket->id;
+	under->id = socket ? socket->id : 0;
 	under->address = (__u64)sk;
-	under->verdict = socket->verdict;
+	under->verdict = socket ? socket->verdict : 0;
 	inner = thread->calls[1].stack != 0;
 	if (thread->calls[inner & 1].stack)
 		thread->calls[inner & 1].under = direction + 1;

@@ -38,12 +38,16 @@ struct {
 	__type(value, struct sonde_tls_under);
 } tls_keys SEC(".maps");
 
+static __always_inline bool rust__process(__u32 tgid)
+{
+	return tls_process_count && bpf_map_lookup_elem(&tls_processes, &tgid);
+}
+
 static __always_inline struct sonde_tls_thread *rust__thread(struct task_struct *task)
 {
-	__u32 tgid = task->tgid;
 	struct sonde_tls_thread *thread;
 
-	if (!tls_process_count || !bpf_map_lookup_elem(&tls_processes, &tgid))
+	if (!rust__process(task->tgid))
 		return NULL;
 	thread = tls__thread(task, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (thread)
@@ -61,7 +65,7 @@ rust__stream(struct sonde_tls_thread *thread, struct sonde_tls_key *key,
 		return NULL;
 	key->connection = under->address;
 	stream = bpf_map_lookup_elem(&tls_streams, key);
-	if (stream && stream->over == under->id)
+	if (stream && (!stream->over || stream->over == under->id))
 		return stream;
 	return stream__begin(thread, key, under, SONDE_SOCKET_OLDER);
 }
@@ -115,7 +119,7 @@ static __always_inline struct sonde_tls_stream *rust__stream_of(const struct son
 		return NULL;
 	of.connection = under->address;
 	stream = bpf_map_lookup_elem(&tls_streams, &of);
-	return stream && stream->over == under->id ? stream : NULL;
+	return stream && (!stream->over || stream->over == under->id) ? stream : NULL;
 }
 
 /* The thread sends, after it has encrypted with a key of unknown socket: it is this one. But a socket that
