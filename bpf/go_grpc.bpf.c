@@ -49,7 +49,7 @@ static __always_inline __u64 go_grpc__stream(const struct sonde_go_grpc_binary *
 	return binary->stream_follow ? go__word(stream + binary->stream) : stream + binary->stream;
 }
 
-static __always_inline void go_grpc__begins(struct go_grpc_call *call)
+static __always_inline void go_grpc__begins(struct sonde_go_grpc_call *call)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 
@@ -61,7 +61,7 @@ static __always_inline void go_grpc__begins(struct go_grpc_call *call)
 /* (*Server).handleStream(s, t, stream): AX, (BX, CX), DI. */
 GO_SITE(go_grpc_server_start)
 {
-	struct go_grpc_call call = GO_GRPC_CALL(GO_ARG3(ctx), SONDE_GRPC_SERVER);
+	struct sonde_go_grpc_call call = GO_GRPC_CALL(GO_ARG3(ctx), SONDE_GRPC_SERVER);
 
 	uprobe__hit(ctx);
 	go_grpc__begins(&call);
@@ -74,7 +74,7 @@ GO_SITE(go_grpc_server_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_grpc_binary *binary = go_grpc__binary(hit.file);
-	struct go_grpc_call call = GO_GRPC_CALL(GO_ARG1(ctx), SONDE_GRPC_SERVER);
+	struct sonde_go_grpc_call call = GO_GRPC_CALL(GO_ARG1(ctx), SONDE_GRPC_SERVER);
 	struct sonde_go_grpc_key key = {};
 
 	/* Streams that were refused before a handler are none of the service's calls; those that
@@ -114,7 +114,7 @@ GO_SITE(go_grpc_client_start)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_grpc_binary *binary = go_grpc__binary(hit.file);
-	struct go_grpc_call call = GO_GRPC_CALL(GO_ARG0(ctx), SONDE_GRPC_CLIENT);
+	struct sonde_go_grpc_call call = GO_GRPC_CALL(GO_ARG0(ctx), SONDE_GRPC_CLIENT);
 	__u8 first = 1;
 
 	if (!binary)
@@ -132,7 +132,7 @@ GO_SITE(go_grpc_client_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_grpc_binary *binary = go_grpc__binary(hit.file);
-	struct go_grpc_call call = GO_GRPC_CALL(GO_ARG0(ctx), SONDE_GRPC_CLIENT);
+	struct sonde_go_grpc_call call = GO_GRPC_CALL(GO_ARG0(ctx), SONDE_GRPC_CLIENT);
 	struct go_interface error = {.table = GO_ARG1(ctx), .data = GO_ARG2(ctx)};
 	struct sonde_go_grpc_key key = {};
 	__u8 finished = 0;
@@ -153,7 +153,7 @@ GO_SITE(go_grpc_client_fails)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_grpc_binary *binary = go_grpc__binary(hit.file);
-	struct go_grpc_call call = GO_GRPC_CALL(GO_ARG0(ctx), SONDE_GRPC_CLIENT);
+	struct sonde_go_grpc_call call = GO_GRPC_CALL(GO_ARG0(ctx), SONDE_GRPC_CLIENT);
 	struct go_interface error = {.table = GO_ARG1(ctx), .data = GO_ARG2(ctx)};
 	struct sonde_go_grpc_key key = {};
 
@@ -189,7 +189,7 @@ GO_SITE(go_grpc_sends)
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_grpc_binary *binary = go_grpc__binary(hit.file);
 	__u32 role = hit.site & SONDE_GO_GRPC_CALLER ? SONDE_GRPC_CLIENT : SONDE_GRPC_SERVER;
-	struct go_grpc_call call = GO_GRPC_CALL(GO_ARG1(ctx), role);
+	struct sonde_go_grpc_call call = GO_GRPC_CALL(GO_ARG1(ctx), role);
 	struct sonde_go_grpc_key key = {};
 	__u32 state = 0, transport = 0;
 	__u64 stream;
@@ -221,7 +221,7 @@ GO_SITE(go_grpc_receives)
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_grpc_binary *binary = go_grpc__binary(hit.file);
 	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
-	struct go_grpc_call call = GO_GRPC_CALL(0, SONDE_GRPC_SERVER);
+	struct sonde_go_grpc_call call = GO_GRPC_CALL(0, SONDE_GRPC_SERVER);
 	struct go_interface reader;
 
 	if (!binary)
@@ -242,7 +242,7 @@ GO_SITE(go_grpc_received)
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_grpc_binary *binary = go_grpc__binary(hit.file);
 	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
-	struct go_grpc_call *call = bpf_map_lookup_elem(&go_grpc_receiving, &routine);
+	struct sonde_go_grpc_call *call = bpf_map_lookup_elem(&go_grpc_receiving, &routine);
 
 	if (!binary || !call || !call->object)
 		return 0;

@@ -101,13 +101,6 @@ constexpr std::array<std::string_view, 17> kCodes = {"OK",
                                                      "DataLoss",
                                                      "Unauthenticated"};
 
-// What is under way, and, but for the role, a goroutine.
-struct Call {
-  std::uint64_t object;
-  std::uint32_t tgid;
-  std::uint32_t role;
-};
-
 // Those of grpc_service and grpc_method.
 std::pair<std::string_view, std::string_view> names_of(const sonde_go_grpc_key& key)
 {
@@ -270,7 +263,7 @@ void GoGrpc::count_endings(protocols::Connections& to)
   const int map = bpf_map__fd(skeleton_->maps.go_grpc_endings);
   const int calls = bpf_map__fd(skeleton_->maps.go_grpc_calls);
   const auto now = monotonic_ns();
-  for (const auto& call : bpf::keys_of<Call>(map)) {
+  for (const auto& call : bpf::keys_of<sonde_go_grpc_call>(map)) {
     sonde_go_grpc_ending ending;
     if (bpf_map_lookup_elem(map, &call, &ending) != 0)
       continue;
@@ -340,11 +333,11 @@ void GoGrpc::forget_gone()
     bpf_map_delete_elem(bpf_map__fd(maps.go_grpc_counts), &entry.first);
     return true;
   });
-  for (const auto& call : bpf::keys_of<Call>(bpf_map__fd(maps.go_grpc_calls)))
+  for (const auto& call : bpf::keys_of<sonde_go_grpc_call>(bpf_map__fd(maps.go_grpc_calls)))
     if (gone_.contains(call.tgid))
       bpf_map_delete_elem(bpf_map__fd(maps.go_grpc_calls), &call);
   // A goroutine's key has the same form.
-  for (const auto& routine : bpf::keys_of<Call>(bpf_map__fd(maps.go_grpc_receiving)))
+  for (const auto& routine : bpf::keys_of<sonde_go_routine>(bpf_map__fd(maps.go_grpc_receiving)))
     if (gone_.contains(routine.tgid))
       bpf_map_delete_elem(bpf_map__fd(maps.go_grpc_receiving), &routine);
   peers_.forget(gone_);

@@ -22,20 +22,12 @@ struct {
 	__type(value, struct sonde_go_grpc_binary);
 } go_grpc_binaries SEC(".maps");
 
-/* What is under way: a stream of a server, a *clientStream. Its memory comes back for another one.
- */
-struct go_grpc_call {
-	__u64 object;
-	__u32 tgid;
-	__u32 role;
-};
-
 /* By when they began; deleted when they end, and by the agent when the process has. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 16384);
-	__type(key, struct go_grpc_call);
+	__type(key, struct sonde_go_grpc_call);
 	__type(value, __u64);
 } go_grpc_calls SEC(".maps");
 
@@ -44,7 +36,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 4096);
-	__type(key, struct go_grpc_call);
+	__type(key, struct sonde_go_grpc_call);
 	__type(value, struct sonde_go_grpc_ending);
 } go_grpc_endings SEC(".maps");
 
@@ -55,7 +47,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 16384);
 	__type(key, struct sonde_go_routine);
-	__type(value, struct go_grpc_call);
+	__type(value, struct sonde_go_grpc_call);
 } go_grpc_receiving SEC(".maps");
 
 struct {
@@ -136,7 +128,7 @@ static __always_inline void go_grpc__count(struct sonde_go_grpc_key *key, __u64 
 }
 
 /* The call's key is whole. */
-static __always_inline void go_grpc__ended(struct sonde_go_grpc_key *key, struct go_grpc_call *call)
+static __always_inline void go_grpc__ended(struct sonde_go_grpc_key *key, struct sonde_go_grpc_call *call)
 {
 	__u64 *start_ns = bpf_map_lookup_elem(&go_grpc_calls, call);
 	__u64 took_ns = start_ns ? bpf_ktime_get_ns() - *start_ns : 0;
@@ -147,7 +139,7 @@ static __always_inline void go_grpc__ended(struct sonde_go_grpc_key *key, struct
 }
 
 /* Another call has this one's memory: it had ended. Whoever deletes it counts it. */
-static __always_inline void go_grpc__settle(struct go_grpc_call *call)
+static __always_inline void go_grpc__settle(struct sonde_go_grpc_call *call)
 {
 	struct sonde_go_grpc_ending *ending = bpf_map_lookup_elem(&go_grpc_endings, call);
 
@@ -156,7 +148,7 @@ static __always_inline void go_grpc__settle(struct go_grpc_call *call)
 }
 
 /* It will have ended, unless something else is heard of it. */
-static __always_inline void go_grpc__ends(struct sonde_go_grpc_key *key, struct go_grpc_call *call)
+static __always_inline void go_grpc__ends(struct sonde_go_grpc_key *key, struct sonde_go_grpc_call *call)
 {
 	__u64 *start_ns = bpf_map_lookup_elem(&go_grpc_calls, call), now_ns = bpf_ktime_get_ns();
 	struct go_grpc_nothing *nothing = go_grpc__nothing();

@@ -55,6 +55,14 @@ static __always_inline struct sonde_tls_thread *rust__thread(struct task_struct 
 	return thread;
 }
 
+/* Whether the stream lies over this socket. It began before the tap had announced it, perhaps: then by
+ * the address alone. */
+static __always_inline bool rust__lies_over(const struct sonde_tls_stream *stream,
+					    const struct sonde_tls_under *under)
+{
+	return !stream->over || stream->over == under->id;
+}
+
 static __always_inline struct sonde_tls_stream *
 rust__stream(struct sonde_tls_thread *thread, struct sonde_tls_key *key,
 	     const struct sonde_tls_under *under)
@@ -65,7 +73,7 @@ rust__stream(struct sonde_tls_thread *thread, struct sonde_tls_key *key,
 		return NULL;
 	key->connection = under->address;
 	stream = bpf_map_lookup_elem(&tls_streams, key);
-	if (stream && (!stream->over || stream->over == under->id))
+	if (stream && rust__lies_over(stream, under))
 		return stream;
 	return stream__begin(thread, key, under, SONDE_SOCKET_OLDER);
 }
@@ -119,7 +127,7 @@ static __always_inline struct sonde_tls_stream *rust__stream_of(const struct son
 		return NULL;
 	of.connection = under->address;
 	stream = bpf_map_lookup_elem(&tls_streams, &of);
-	return stream && (!stream->over || stream->over == under->id) ? stream : NULL;
+	return stream && rust__lies_over(stream, under) ? stream : NULL;
 }
 
 /* The thread sends, after it has encrypted with a key of unknown socket: it is this one. But a socket that

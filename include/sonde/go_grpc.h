@@ -62,6 +62,13 @@ struct sonde_go_grpc_key {
 	char peer[SONDE_GO_PEER];
 };
 
+/* What is under way: a stream of a server, a *clientStream. Its memory comes back for another one. */
+struct sonde_go_grpc_call {
+	__u64 object;
+	__u32 tgid;
+	__u32 role;
+};
+
 /* Of one CPU. */
 struct sonde_go_grpc_counts {
 	__u64 requests; /* or messages received */
