@@ -32,4 +32,11 @@ direct_calls(const ElfFile& file, std::uint64_t begin, std::uint64_t size, std::
   return calls;
 }
 
+std::optional<std::uint64_t> call_of(const std::vector<DirectCall>& calls, std::uint64_t target)
+{
+  const auto call = std::ranges::find_if(
+      calls, [&](const DirectCall& one) { return !one.jump && one.target == target; });
+  return call == calls.end() ? std::nullopt : std::optional(call->address);
+}
+
 }  // namespace sonde::elf

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "agent/elf/elf_file.hpp"
@@ -21,5 +22,8 @@ std::vector<DirectCall> direct_calls(const ElfFile& file,
                                      std::uint64_t begin,
                                      std::uint64_t size,
                                      std::uint64_t most = 16384);
+
+// Where the first of them, jumps left out, calls `target`.
+std::optional<std::uint64_t> call_of(const std::vector<DirectCall>& calls, std::uint64_t target);
 
 }  // namespace sonde::elf

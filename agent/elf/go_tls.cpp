@@ -57,11 +57,7 @@ std::optional<std::uint64_t>
 call_of(const GoBinary& binary, const std::vector<DirectCall>& calls, std::string_view function)
 {
   const auto target = binary.function(function);
-  if (!target)
-    return std::nullopt;
-  const auto call = std::ranges::find_if(
-      calls, [&](const DirectCall& one) { return !one.jump && one.target == target->begin; });
-  return call == calls.end() ? std::nullopt : std::optional(call->address);
+  return target ? call_of(calls, target->begin) : std::nullopt;
 }
 
 // Where in its frame the function keeps its first argument: above the return address, in a place

@@ -52,10 +52,7 @@ struct Found {
     const auto to = binary.function(callee);
     if (!from || !to)
       return {};
-    const auto calls = elf::direct_calls(binary.file(), from->begin, from->size());
-    const auto found = std::ranges::find_if(
-        calls, [&](const elf::DirectCall& one) { return !one.jump && one.target == to->begin; });
-    return found == calls.end() ? std::nullopt : std::optional(found->address);
+    return elf::call_of(elf::direct_calls(binary.file(), from->begin, from->size()), to->begin);
   }
 
   std::uint16_t offset(std::string_view type, std::string_view field) const

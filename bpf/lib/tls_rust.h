@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Rust's rustls: records as its providers encrypt and decrypt them (0.20 to 0.23). A connection's two
  * keys know nothing of one another, so its streams are the socket's: decrypted is what the thread received
- * last, and who encrypts is known by what the thread sends next, from then on for good. Which message lies there, and in which order the compiler laid out its
- * fields, the message says itself: where it is of no known form, nothing is taken. */
+ * last, and who encrypts is known by what the thread sends next, from then on for good. Which message lies
+ * there, and in which order the compiler laid out its fields, the message says itself: where it is of no known form, nothing is taken. */
 #pragma once
 
 #include "lib/tls_stream.h"
