@@ -9,6 +9,7 @@
 #include "lib/tls_go.h"
 #include "lib/tls_rust.h"
 #include "lib/tls_stream.h"
+#include "lib/tls_waits.h"
 #include "lib/uprobe.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -142,6 +143,20 @@ int tls_returned(struct pt_regs *regs)
 {
 	uprobe__hit(regs);
 	return returned(regs);
+}
+
+SEC("uprobe.multi")
+int tls_copies(struct pt_regs *regs)
+{
+	uprobe__hit(regs);
+	return waits__copy(regs);
+}
+
+SEC("uprobe.multi")
+int tls_read_returned(struct pt_regs *regs)
+{
+	uprobe__hit(regs);
+	return waits__returned(regs);
 }
 
 /* Plaintext that crypto/tls is about to hand to its reader. */

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent/elf/calls.hpp"
+#include "agent/elf/imports.hpp"
 
 namespace sonde::elf {
 
@@ -202,6 +203,27 @@ Result<std::vector<OpensslSite>> find_openssl(const ElfFile& file)
   finder.named(Function::kFree, "SSL_free");
   finder.named(Function::kShutdown, "SSL_shutdown");
   return finder.take();
+}
+
+std::optional<OpensslWaits> find_openssl_waits(const ElfFile& file)
+{
+  static constexpr std::uint64_t kCallBytes = 5;
+  const auto symbols = wanted_symbols(file);
+  const auto named = symbols.find("ssl_read_internal");
+  const auto shared = named != symbols.end() ? std::optional(named->second.address)
+                                             : shared_function(file, symbols, kRead, kWrite);
+  const auto copy = import_stub(file, "memcpy");
+  const auto copy_offset = copy ? file.offset_of(*copy) : std::nullopt;
+  if (!shared || !copy_offset || file.machine() != Machine::kX86_64)
+    return std::nullopt;
+  OpensslWaits waits{*copy_offset, {}};
+  for (const auto* const name : {kRead.plain, kRead.extended})
+    if (const auto caller = symbols.find(name); caller != symbols.end())
+      for (const auto& call : direct_calls(file, caller->second.address, caller->second.size))
+        if (const auto offset = file.offset_of(call.address + kCallBytes);
+            !call.jump && call.target == *shared && offset)
+          waits.returns.push_back(*offset);
+  return waits.returns.empty() ? std::nullopt : std::optional(std::move(waits));
 }
 
 }  // namespace sonde::elf

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "agent/base/result.hpp"
@@ -29,5 +30,15 @@ struct OpensslSite {
 // the work, which is the one probed; SSL_peek has another. Empty where the file has no OpenSSL;
 // fails with a reason where it has some that cannot be probed.
 Result<std::vector<OpensslSite>> find_openssl(const ElfFile& file);
+
+// What a read still passes that began before the sites of find_openssl() were probed: the end of
+// its copy to the caller is the last call of `copy` before it. Offsets in the file.
+struct OpensslWaits {
+  std::uint64_t copy;  // memcpy's stub: (to, from, size)
+  std::vector<std::uint64_t>
+      returns;  // where the shared function has returned to: 1 in EAX for success
+};
+// None where the compiler left no such places.
+std::optional<OpensslWaits> find_openssl_waits(const ElfFile& file);
 
 }  // namespace sonde::elf

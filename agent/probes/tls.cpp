@@ -24,6 +24,7 @@
 #include "agent/probes/loading.hpp"
 #include "agent/probes/probe.hpp"
 #include "agent/probes/socket_programs.hpp"
+#include "agent/probes/tls_waits.hpp"
 #include "agent/probes/uprobe_loading.hpp"
 
 namespace sonde::tls {
@@ -99,7 +100,8 @@ class Tls : public Probe, private UprobeUser {
 public:
   Tls(Host& host, Skeleton skeleton)
       : host_(host), skeleton_(std::move(skeleton)),
-        loaded_(host.hooks, skeleton_->obj, socket::kLentMaps)
+        loaded_(host.hooks, skeleton_->obj, socket::kLentMaps), processes_(*skeleton_.operator->()),
+        waits_(host, *skeleton_.operator->(), processes_)
   {
   }
   ~Tls() override
@@ -112,6 +114,7 @@ public:
 
   void collect(Scrape&) override {}
   std::uint64_t events() const override { return 0; }
+  std::vector<Loss> losses() const override { return {{"under_way", waits_.lost()}}; }
 
 private:
   std::string_view name() const override { return "tls"; }
@@ -136,6 +139,8 @@ private:
   bool added_ = false;
   bool with_go_http_ = false;
   std::map<std::uint32_t, Needs> files_;  // by their numbers
+  KnownProcesses processes_;
+  Waits waits_;
 };
 
 Result<> Tls::attach()
@@ -144,6 +149,8 @@ Result<> Tls::attach()
   adjust_tap(true);
   tap_.clear();
   with_go_http_ = host_.executables->has("go_http");
+  // First: a read that neither sees would be lost.
+  SONDE_TRY(waits_.start());
   host_.executables->add(*this);
   added_ = true;
   return {};
@@ -279,19 +286,14 @@ void Tls::detached(const ProbedFile& file)
 
 void Tls::joined(const ProbedFile& file, const ProcessId& process)
 {
-  if (!files_.at(file.number).processes)
-    return;
-  const std::uint32_t one = 1;
-  if (bpf_map_update_elem(
-          bpf_map__fd(skeleton_->maps.tls_processes), &process.tgid, &one, BPF_NOEXIST) == 0)
-    ++skeleton_->bss->tls_process_count;
+  if (files_.at(file.number).processes)
+    processes_.add(process.tgid);
 }
 
 void Tls::left(const ProbedFile& file, const ProcessId& process)
 {
-  if (files_.at(file.number).processes &&
-      bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.tls_processes), &process.tgid) == 0)
-    --skeleton_->bss->tls_process_count;
+  if (files_.at(file.number).processes)
+    processes_.remove(process.tgid);
 }
 
 // A Go program's own TLS, or else a library's that is linked in: with cgo both are possible, but

@@ -112,6 +112,31 @@ static __always_inline bool under__may_be_tls(const struct sonde_tls_under *unde
 	       (wish >> 32 & 7) == SONDE_SOCKET_IGNORE;
 }
 
+/* A stream that was joined by its socket alone has the socket's address for its connection, until it is
+ * known which that is. */
+static __always_inline struct sonde_tls_stream *
+stream__adopt(struct sonde_tls_thread *thread, const struct sonde_tls_key *key,
+	      const struct sonde_tls_under *under)
+{
+	struct sonde_tls_key *joined = (struct sonde_tls_key *)thread->words;
+	struct sonde_tls_stream *stream;
+
+	joined->connection = under->address;
+	joined->tgid = key->tgid;
+	joined->padding = 0;
+	if (!under->address || key->connection == under->address)
+		return NULL;
+	stream = bpf_map_lookup_elem(&tls_streams, joined);
+	if (!stream || (stream->over && stream->over != under->id))
+		return NULL;
+	thread->fresh = *stream;
+	bpf_map_delete_elem(&tls_streams, joined);
+	if (bpf_map_update_elem(&tls_streams, key, &thread->fresh, BPF_ANY))
+		return NULL;
+	bpf_map_update_elem(&tls_over, &thread->fresh.address, key, BPF_ANY);
+	return bpf_map_lookup_elem(&tls_streams, key);
+}
+
 /* The stream of a connection, linked with its socket as far as that is known, and announced.
  * `within`: the socket that was used within the call. A library that is fed from memory uses none:
  * what was received before is what it has read. */
@@ -126,6 +151,8 @@ stream__find(struct sonde_tls_thread *thread, const struct sonde_tls_key *key,
 	if (!under && function == SONDE_TLS_READ && thread->received &&
 	    under__may_be_tls(&thread->under[SONDE_SOCKET_RECEIVED]))
 		under = &thread->under[SONDE_SOCKET_RECEIVED];
+	if (!stream && under)
+		stream = stream__adopt(thread, key, under);
 	if (!stream)
 		return stream__begin(thread, key, under, state);
 	if (within && stream->address &&

@@ -25,6 +25,7 @@ static __always_inline void tls__enter(struct sonde_tls_thread *thread,
 {
 	struct sonde_tls_call *outer = &thread->calls[0];
 
+	thread->copied.length = 0;
 	if (outer->stack > call->stack) {
 		thread->calls[1] = *call;
 		return;

@@ -87,6 +87,9 @@ struct sonde_tls_piece {
 
 #define SONDE_TLS_PIECES 16
 
+/* Threads that may be known to wait for a read they began before the probes came. */
+#define SONDE_TLS_WAITING 4096
+
 /* Of each thread that called a library. */
 struct sonde_tls_thread {
 	struct sonde_tls_call calls[SONDE_TLS_DEPTH];
@@ -101,6 +104,8 @@ struct sonde_tls_thread {
 	__u64 encrypter; /* the key that encrypted them, whose socket is not known; 0: none */
 	__u64 unkept;  /* bytes behind them, for which there was no room */
 	struct sonde_tls_piece piece[SONDE_TLS_PIECES];
+	/* What the library has copied last outside of the calls that were seen. */
+	struct sonde_tls_piece copied;
 	/* What the stack has no place for: words of the caller's memory, a stream that begins. */
 	__u64 words[6];
 	struct sonde_tls_stream fresh;
@@ -110,5 +115,5 @@ struct sonde_tls_thread {
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_key) == 16, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_under) == 24, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_call) == 40, "wire format");
-SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 640, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_thread) == 656, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_tls_stream) == 96, "wire format");

@@ -14,9 +14,11 @@
 namespace sonde::testing {
 namespace {
 
-// Answers `GET /N` with N bytes; ends when the client does. Waits outside the library: a call that
-// is under way when probes come is not seen.
-void serve(int fd, TlsWay way)
+enum class Waits { kOutside, kWithin };
+
+// Answers `GET /N` with N bytes; ends when the client does. Waits for requests outside the library
+// or within its read.
+void serve(int fd, TlsWay way, Waits waits)
 {
   TlsEnd end(fd, true, way);
   std::string input;
@@ -24,7 +26,7 @@ void serve(int fd, TlsWay way)
     return;
   for (;;) {
     while (!input.contains("\r\n\r\n"))
-      if (!end.wait() || !end.read(input))
+      if ((waits == Waits::kOutside && !end.wait()) || !end.read(input))
         return;
     const auto size = static_cast<std::size_t>(std::atol(input.c_str() + 5));
     input.erase(0, input.find("\r\n\r\n") + 4);
@@ -39,7 +41,10 @@ void serve(int fd, TlsWay way)
 
 class Server : public ForkedServer {
 public:
-  explicit Server(TlsWay way) : ForkedServer([way](int fd) { serve(fd, way); }) {}
+  explicit Server(TlsWay way, Waits waits = Waits::kOutside)
+      : ForkedServer([way, waits](int fd) { serve(fd, way, waits); })
+  {
+  }
 };
 
 void ask(TlsEnd& end, std::size_t size)
@@ -58,6 +63,8 @@ class Tls : public TlsNode, public ::testing::WithParamInterface<TlsWay> {
 protected:
   static constexpr std::size_t kThreads = 8;
   static constexpr std::size_t kRequests = 40;  // of each thread
+
+  void expect_of_older_connections(const Server& server);
 
   void SetUp() override
   {
@@ -98,9 +105,8 @@ TEST_P(Tls, RequestsAreCountedOnceAtBothEnds)
 }
 
 // The client has its connections, and a request has passed on each, before anybody looks.
-TEST_P(Tls, RequestsOnConnectionsThatAreOlderAreCountedFromThenOn)
+void Tls::expect_of_older_connections(const Server& server)
 {
-  const Server server(GetParam());
   std::array<int, 2> opened{};
   ASSERT_EQ(::pipe(opened.data()), 0);
   std::array<int, 2> resumed{};
@@ -136,6 +142,18 @@ TEST_P(Tls, RequestsOnConnectionsThatAreOlderAreCountedFromThenOn)
     ::close(fd);
 }
 
+TEST_P(Tls, RequestsOnConnectionsThatAreOlderAreCountedFromThenOn)
+{
+  expect_of_older_connections(Server(GetParam()));
+}
+
+class TlsWaiting : public Tls {};
+
+TEST_P(TlsWaiting, RequestsForWhichAServerWaitsWithinTheLibraryAreCountedFromThenOn)
+{
+  expect_of_older_connections(Server(GetParam(), Waits::kWithin));
+}
+
 std::string name_of(const ::testing::TestParamInfo<TlsWay>& way)
 {
   switch (way.param) {
@@ -154,6 +172,11 @@ INSTANTIATE_TEST_SUITE_P(Ways,
                          ::testing::Values(TlsWay::kSocket,
                                            TlsWay::kSocketExtended,
                                            TlsWay::kMemory),
+                         name_of);
+// What is fed from memory never waits.
+INSTANTIATE_TEST_SUITE_P(Ways,
+                         TlsWaiting,
+                         ::testing::Values(TlsWay::kSocket, TlsWay::kSocketExtended),
                          name_of);
 
 }  // namespace

@@ -22,6 +22,11 @@ void ask(const ElfFile& file)
   if (const auto sites = find_openssl(file))
     for (const auto& site : *sites)
       expect(site.offset < file.size());
+  if (const auto waits = find_openssl_waits(file)) {
+    expect(waits->copy < file.size());
+    for (const auto offset : waits->returns)
+      expect(offset < file.size());
+  }
   const auto rust = find_rustls(file, {.one_method = true, .two_methods = true});
   const auto old = find_rustls(file, {.one_method = true});
   for (const auto& function : old.decrypt)

@@ -12,6 +12,7 @@
 #include "tests/support/elf_image.hpp"
 
 #include "agent/elf/openssl.hpp"
+#include "agent/probes/tls_waits.hpp"
 
 namespace sonde::elf {
 namespace {
@@ -76,5 +77,40 @@ TEST(Openssl, WhatReadsAndWritesIsTheFunctionThatBothInterfacesShare)
   EXPECT_EQ(std::ranges::count(*sites, Function::kWrite, &OpensslSite::function), 1);
 }
 
+// Each offset is an instruction behind a call, and the stub jumps through a word.
+TEST(Openssl, WhereAReadPassesThatBeganBeforeIsBehindTheCallsOfTheSharedFunction)
+{
+  ::SSL_CTX_free(::SSL_CTX_new(::TLS_method()));
+  const auto path = own_library();
+  if (path.empty())
+    GTEST_SKIP() << "no libssl is mapped";
+  const auto file = ElfFile::open(path);
+  ASSERT_TRUE(file) << file.error().message();
+  const auto waits = find_openssl_waits(*file);
+  ASSERT_TRUE(waits);
+  EXPECT_EQ(waits->returns.size(), 2);
+  for (const auto offset : waits->returns)
+    EXPECT_EQ(file->bytes(offset - 5, 1)[0], std::byte{0xe8});
+  const auto stub = file->bytes(waits->copy, 16);
+  EXPECT_TRUE(::memmem(stub.data(), stub.size(), "\xff\x25", 2) != nullptr);
+}
+
 }  // namespace
 }  // namespace sonde::elf
+
+namespace sonde::tls {
+namespace {
+
+TEST(TlsWaits, AThreadWaitsForADescriptorInARead)
+{
+  EXPECT_EQ(descriptor_waited_for("0 0x1c 0x7f0e 0x5 0x0 0x0 0x0 0x7ffd 0x7f12\n"), 0x1cU);
+  EXPECT_FALSE(descriptor_waited_for("232 0x1c 0x7f0e 0x5 0x0 0x0 0x0 0x7ffd 0x7f12\n"));
+  EXPECT_FALSE(descriptor_waited_for("-1 0x7ffd 0x7f12\n"));
+  EXPECT_FALSE(descriptor_waited_for("running\n"));
+  EXPECT_FALSE(descriptor_waited_for("0 1c"));
+  EXPECT_FALSE(descriptor_waited_for("0"));
+  EXPECT_FALSE(descriptor_waited_for(""));
+}
+
+}  // namespace
+}  // namespace sonde::tls
