@@ -27,7 +27,8 @@ stop_agent() {
   kill "$agent_pid"
   wait "$agent_pid" || true
 }
-probed() { scrape "$work/probed" && grep -q '^sonde_uprobes{probe="go_http"} [1-9]' "$work/probed"; }
+# Other programs on the machine may have theirs before.
+probed() { "$sonde" explain "$server_pid" "--control.socket=$work/control" | grep -q 'go_http: [1-9]'; }
 
 # serve ROUTER: on other ports each time.
 serve() {
