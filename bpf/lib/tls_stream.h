@@ -112,6 +112,15 @@ static __always_inline bool under__may_be_tls(const struct sonde_tls_under *unde
 	       (wish >> 32 & 7) == SONDE_SOCKET_IGNORE;
 }
 
+/* Whether the socket says more of what it lies over than was known: nothing, or an address alone, where the
+ * tap had not announced the socket yet. */
+static __always_inline bool stream__learns(const struct sonde_tls_stream *stream,
+					   const struct sonde_tls_under *under)
+{
+	return !stream->address ||
+	       (!stream->over && under->id && stream->address == under->address);
+}
+
 /* A stream that was joined by its socket alone has the socket's address for its connection, until it is
  * known which that is. */
 static __always_inline struct sonde_tls_stream *
@@ -155,17 +164,18 @@ stream__find(struct sonde_tls_thread *thread, const struct sonde_tls_key *key,
 		stream = stream__adopt(thread, key, under);
 	if (!stream)
 		return stream__begin(thread, key, under, state);
-	if (within && stream->address &&
-	    (stream->address != within->address || stream->over != within->id))
-		return stream__begin(thread, key, within, state);
-	if (under && !stream->address) {
+	if (under && stream__learns(stream, under)) {
 		stream->over = under->id;
 		stream->address = under->address;
 		bpf_map_update_elem(&tls_over, &stream->address, key, BPF_ANY);
 		/* It is announced with what is known now, again if need be. */
 		if (stream->socket.id)
 			stream__announce(stream, key->tgid, service__slot(key->tgid));
+		return stream;
 	}
+	if (within && stream->address &&
+	    (stream->address != within->address || stream->over != within->id))
+		return stream__begin(thread, key, within, state);
 	return stream;
 }
 
