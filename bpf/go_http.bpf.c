@@ -107,11 +107,11 @@ static __always_inline void go_http__replaced(struct sonde_go_routine *routine,
 	if (!binary || binary->http2_done || handling->start_ns < binary->since_ns)
 		return;
 	GO_HTTP_COUNT(requests);
-	record = go_http__reserve(SONDE_KIND_GO_HTTP_REQUEST);
+	record = go_http__reserve(SONDE_KIND_GO_HTTP_REQUEST, SONDE_GO_SHORT_RECORD);
 	if (!record)
 		return;
 	__builtin_memset((char *)record + sizeof(record->record), 0,
-			 sizeof(*record) - sizeof(record->record));
+			 SONDE_GO_SHORT_RECORD - sizeof(record->record));
 	record->key.tgid = routine->tgid;
 	record->request_bytes = -1;
 	record->binary = handling->binary;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the programs tell: requests that the kernel did not count, patterns, connections that begin.
 #include <algorithm>
+#include <cstring>
 #include <fmt/format.h>
 
 #include "agent/base/clock.hpp"
@@ -35,8 +36,9 @@ void GoHttp::on_record(const void* data, std::size_t size)
   const auto& head = *static_cast<const sonde_record*>(data);
   if (head.kind == SONDE_KIND_GO_HTTP_BEGINS && size >= sizeof(sonde_go_http_begins)) {
     begins(*static_cast<const sonde_go_http_begins*>(data));
-  } else if (size >= sizeof(sonde_go_http_record)) {
-    const auto& record = *static_cast<const sonde_go_http_record*>(data);
+  } else if (size >= SONDE_GO_SHORT_RECORD) {
+    sonde_go_http_record record{};
+    std::memcpy(&record, data, std::min(size, sizeof record));
     // Somebody is at work on an exchange: what is one itself has to wait.
     if (looking_ && (head.kind == SONDE_KIND_GO_HTTP_REQUEST))
       deferred_.push_back(record);

@@ -74,17 +74,15 @@ struct go_http_end {
 	bool copied; /* the request, when it began */
 };
 
-static __always_inline void go_http__tell(const struct sonde_go_http_binary *binary, __u16 kind,
-					  struct sonde_go_http_key *key, struct go_http_end *end,
-					  struct go_http_handling *handling,
-					  struct go_http_pattern *pattern)
+/* All but its texts. */
+static __always_inline void go_http__describe(struct sonde_go_http_record *record,
+					      const struct sonde_go_http_binary *binary,
+					      const struct sonde_go_http_key *key,
+					      const struct go_http_end *end,
+					      const struct go_http_handling *handling)
 {
-	struct sonde_go_http_record *record = go_http__reserve(kind);
 	struct go_string method;
-	__u64 url;
 
-	if (!record)
-		return;
 	record->key = *key;
 	record->duration_ns = end->duration_ns;
 	record->request_bytes = end->request_bytes;
@@ -96,12 +94,35 @@ static __always_inline void go_http__tell(const struct sonde_go_http_binary *bin
 	method.text = go_http__at(handling->copy, binary->request_method);
 	method.length = go_http__at(handling->copy, binary->request_method + 8);
 	record->method_length = go__text(record->method, sizeof(record->method), method);
-	record->path_length = 0;
-	go_http__write_pattern(record, pattern);
-	url = pattern->prefix ? 0 : go_http__at(handling->copy, binary->request_url);
+}
+
+/* Servers without patterns tell each request: mostly with a path that fits a short record. */
+static __always_inline void go_http__tell(const struct sonde_go_http_binary *binary, __u16 kind,
+					  struct sonde_go_http_key *key, struct go_http_end *end,
+					  struct go_http_handling *handling,
+					  struct go_http_pattern *pattern)
+{
+	__u64 url = pattern->prefix ? 0 : go_http__at(handling->copy, binary->request_url);
+	struct sonde_go_http_record *record;
+	struct go_string path = {};
+
 	if (url)
-		record->path_length =
-			go__text(record->path, SONDE_GO_PATH, go__string(url + binary->url_path));
+		path = go__string(url + binary->url_path);
+	if (!pattern->text.length && path.length < SONDE_GO_SHORT_PATH) {
+		record = go_http__reserve(kind, SONDE_GO_SHORT_RECORD);
+		if (!record)
+			return;
+		go_http__describe(record, binary, key, end, handling);
+		record->path_length = go__text(record->path, SONDE_GO_SHORT_PATH, path);
+		go_http__submit(record);
+		return;
+	}
+	record = go_http__reserve(kind, sizeof(*record));
+	if (!record)
+		return;
+	go_http__describe(record, binary, key, end, handling);
+	go_http__write_pattern(record, pattern);
+	record->path_length = url ? go__text(record->path, SONDE_GO_PATH, path) : 0;
 	go_http__submit(record);
 }
 

@@ -102,7 +102,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 17);
+	__uint(max_entries, 1 << 19);
 } go_http_ring SEC(".maps");
 
 RING_READER(go_http_reader);
@@ -140,16 +140,16 @@ static __always_inline struct go_http_handling *go_http__handling(struct sonde_g
 	return handling;
 }
 
-static __always_inline struct sonde_go_http_record *go_http__reserve(__u16 kind)
+/* Of one of both sizes. */
+static __always_inline struct sonde_go_http_record *go_http__reserve(__u16 kind, const __u32 bytes)
 {
-	struct sonde_go_http_record *record =
-		bpf_ringbuf_reserve(&go_http_ring, sizeof(*record), 0);
+	struct sonde_go_http_record *record = bpf_ringbuf_reserve(&go_http_ring, bytes, 0);
 
 	if (!record) {
 		GO_HTTP_COUNT(lost_ring);
 		return NULL;
 	}
-	record__begin(&record->record, kind, sizeof(*record));
+	record__begin(&record->record, kind, bytes);
 	return record;
 }
 

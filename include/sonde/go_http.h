@@ -158,6 +158,7 @@ struct sonde_go_client_counts {
 
 #define SONDE_GO_PATTERN 128
 #define SONDE_GO_PATH	 256
+#define SONDE_GO_SHORT_PATH 64
 
 /* PATTERN: the text of a pattern, before the first request is counted by it. REQUEST: one that
  * is not counted in the kernel. */
@@ -174,10 +175,14 @@ struct sonde_go_http_record {
 	__u8 method_length;
 	__u8 flags;
 	char method[16];
-	char pattern[SONDE_GO_PATTERN];
+	/* A short record ends after the first SONDE_GO_SHORT_PATH bytes of the path. */
 	char path[SONDE_GO_PATH];
+	char pattern[SONDE_GO_PATTERN];
 	__u32 unused;
 };
+
+#define SONDE_GO_SHORT_RECORD                                                                      \
+	(__builtin_offsetof(struct sonde_go_http_record, path) + SONDE_GO_SHORT_PATH)
 
 /* A connection begins whose requests are not for the sockets' decoder. */
 struct sonde_go_http_begins {
@@ -228,4 +233,5 @@ SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_key) == 24, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_counts) == 832, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_client_key) == 80, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_record) == 480, "wire format");
+SONDE_STATIC_ASSERT(SONDE_GO_SHORT_RECORD == 156, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_row) == 48, "wire format");

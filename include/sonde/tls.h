@@ -88,7 +88,7 @@ struct sonde_tls_piece {
 #define SONDE_TLS_PIECES 16
 
 /* Threads that may be known to wait for a read they began before the probes came. */
-#define SONDE_TLS_WAITING 4096
+#define SONDE_TLS_WAITING 1024
 
 /* Of each thread that called a library. */
 struct sonde_tls_thread {

@@ -75,7 +75,7 @@ for program; do
   status=0
   SONDE_ROUTERS=$routers "$root/tests/integration/go_http_test.sh" "$sonde" "$work/program" >"$work/log" 2>&1 || status=1
   echo "$program ($(go version "$work/program" | cut -d' ' -f2)): $(grep -c '^ok' "$work/log") ok, $(grep -c '^FAIL' "$work/log") differ"
-  [ $status -eq 0 ] || { grep -E '^FAIL|^goweb-' "$work/log" || tail -5 "$work/log"; } | head -20 | sed 's/^/  /'
+  [ $status -eq 0 ] || { grep -E '^FAIL|^goweb-|^[<>]' "$work/log" || tail -5 "$work/log"; } | head -20 | sed 's/^/  /'
   failed=$((failed | status))
 done
 exit $failed
