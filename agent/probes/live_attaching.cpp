@@ -41,16 +41,17 @@ void LiveExecutables::attach(File& file, const OpenFile& open)
   if (plans.empty())
     return;
   file.busy = true;
-  worker_.post([this, plans = std::move(plans), open, key = file.key, number = file.about.number] {
-    // Shared: what is posted must be copyable.
-    auto results = std::make_shared<std::vector<Attached>>();
-    for (const auto& [member, plan] : plans) {
-      const std::scoped_lock lock(gate_);
-      if (member->user != nullptr)
-        results->push_back({member->serial, attach_sites(plan, *open.fd, number)});
-    }
-    post([this, key, results] { attached(key, std::move(*results)); });
-  });
+  attacher_.post(
+      [this, plans = std::move(plans), open, key = file.key, number = file.about.number] {
+        // Shared: what is posted must be copyable.
+        auto results = std::make_shared<std::vector<Attached>>();
+        for (const auto& [member, plan] : plans) {
+          const std::shared_lock lock(gate_);
+          if (member->user != nullptr)
+            results->push_back({member->serial, attach_sites(plan, *open.fd, number)});
+        }
+        post([this, key, results] { attached(key, std::move(*results)); });
+      });
 }
 
 Result<std::vector<bpf::UprobeLinks>> LiveExecutables::attach_sites(const ProbePlan& plan,

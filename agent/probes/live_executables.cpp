@@ -38,6 +38,7 @@ LiveExecutables::~LiveExecutables()
 {
   *self_ = nullptr;
   worker_.stop();
+  attacher_.stop();
   closer_.drain();
   std::vector<bpf::UprobeLinks> links;
   for (auto& [key, file] : files_)
@@ -238,7 +239,7 @@ void LiveExecutables::ask(File& file, const Members& members, OpenFile open)
                 key = file.key,
                 library = file.about.library,
                 process = ProcessId{tgid, start}] {
-    const std::unique_lock lock(gate_);
+    const std::shared_lock lock(gate_);
     auto plans = planner_.plan(open, library, process, members);
     post([this, key, state = open.state, plans = std::move(plans)] {
       const bool none = std::ranges::none_of(

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -184,11 +185,12 @@ private:
 
   // Shared with what was posted to the loop: gone when this is.
   std::shared_ptr<LiveExecutables*> self_;
-  // Held by the worker while it is within a family's code or uses its programs, and by remove()
-  // when it takes the family out.
-  std::mutex gate_;
-  ProbePlanner planner_;  // under gate_
-  Worker worker_;
+  // Shared by the threads that are within a family's code or use its programs, and held alone by
+  // remove() when it takes the family out.
+  std::shared_mutex gate_;
+  ProbePlanner planner_;  // the worker's, and remove()'s
+  Worker worker_;         // reads files
+  Worker attacher_;       // need not wait until they are read
   Worker closer_;
 };
 

@@ -211,7 +211,7 @@ void LiveExecutables::look_into(std::vector<ProcessId> processes)
       });
     };
     for (const auto& process : processes) {
-      const std::unique_lock lock(gate_);
+      const std::shared_lock lock(gate_);
       if (auto libraries = open_libraries(procfs_, process.tgid, wants); !libraries.empty())
         post([this, process, libraries = std::move(libraries)] { found(process, libraries); });
     }

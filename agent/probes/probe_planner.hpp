@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The slow part of uprobes, on the worker's thread: lets the families look through a file, and
-// attaches what they found.
+// The slow parts of uprobes, each on a thread of its own: lets the families look through a file,
+// and attaches what they found.
 #pragma once
 
 #include <deque>
