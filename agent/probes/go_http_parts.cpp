@@ -40,7 +40,7 @@ void Parts::saw(const sonde_go_http_seen& seen, std::uint64_t now_ns)
   // Without a request nothing is known, and nothing is paid for.
   if (settled && sockets_ && !covert_)
     on(Part::kServing) = false;
-  if (called_plain_ && !called_ && now_ns - since_ns_ >= kQuietNs)
+  if (called_plain_ && !called_ && now_ns - since_ns_ >= kCallingQuietNs)
     on(Part::kCalling) = false;
   if (on(Part::kLearning) && (known || !sockets_)) {
     on(Part::kLearning) = false;

@@ -17,6 +17,9 @@ class Parts {
 public:
   // How long nothing new must have come before a part is taken off.
   static constexpr std::uint64_t kQuietNs = 10'000'000'000;
+  // The same for what is sent, of which the first by TLS would pass unseen: nothing that is sent
+  // has its end so late that the probes are back by then, as what is served has.
+  static constexpr std::uint64_t kCallingQuietNs = 300'000'000'000;
   // Between two times that patterns are looked for because of an unknown path, at first and at
   // most.
   static constexpr std::uint64_t kFirstPauseNs = 5'000'000'000;

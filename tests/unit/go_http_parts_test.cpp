@@ -71,11 +71,13 @@ TEST(GoHttpParts, ClientsAreCountedWhereNothingOrTlsIsSent)
   Parts parts(true, 0);
   parts.saw(kPlain, 60 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kCalling));
-  parts.saw({.client_plain = 1}, 61 * kSecond);
-  EXPECT_FALSE(parts.wanted(Part::kCalling));
-  parts.begins(SONDE_GO_HTTP_CLIENT, 62 * kSecond);
+  parts.saw({.client_plain = 1}, 299 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kCalling));
-  parts.saw({.client_plain = 1}, 100 * kSecond);
+  parts.saw({.client_plain = 1}, 301 * kSecond);
+  EXPECT_FALSE(parts.wanted(Part::kCalling));
+  parts.begins(SONDE_GO_HTTP_CLIENT, 302 * kSecond);
+  EXPECT_TRUE(parts.wanted(Part::kCalling));
+  parts.saw({.client_plain = 1}, 900 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kCalling));
 }
 
