@@ -33,14 +33,6 @@ static __always_inline bool go_http__keeps_no_request(const struct sonde_go_http
 	       binary->http2[0].request == SONDE_GO_ABSENT;
 }
 
-static __always_inline void go_http__forget(struct go_http_handling *handling)
-{
-	handling->router_object = 0;
-	handling->mux_request = 0;
-	handling->pattern.text.length = 0;
-	handling->pattern.router = 0;
-}
-
 /* Ends what is under way on this goroutine; the response of HTTP/1 is in `handling` if there was
  * one. */
 static __always_inline void go_http__end(struct sonde_go_routine *routine,
@@ -61,6 +53,7 @@ static __always_inline void go_http__end(struct sonde_go_routine *routine,
 		return;
 	if (!start_ns)
 		end->flags |= SONDE_GO_HTTP_NO_START;
+	end->since_ns = start_ns;
 	end->duration_ns = start_ns ? now_ns - start_ns : 0;
 	end->request_bytes = go_http__at(handling->copy, binary->request_length);
 	if (!end->status)
@@ -251,7 +244,8 @@ GO_SITE(go_http_connection_end)
 	return 0;
 }
 
-/* (*serverConn).sendServeMsg of an HTTP/2 server: a handler's goroutine calls it last of all. */
+/* Where (*serverConn).runHandler.func1 of an HTTP/2 server calls recover: the handler has not come
+ * back. */
 GO_SITE(go_http2_done)
 {
 	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
@@ -259,20 +253,6 @@ GO_SITE(go_http2_done)
 
 	uprobe__hit(ctx);
 	if (handling && handling->start_ns)
-		go_http__end_badly(&routine, handling, true);
-	return 0;
-}
-
-/* (*serverConn).runHandler.func1, where no sendServeMsg is deferred: called at the handler's end,
- * by a panic or without one. */
-GO_SITE(go_http2_unwinds)
-{
-	struct uprobe_hit hit = uprobe__hit(ctx);
-	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
-	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
-	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
-
-	if (handling && handling->start_ns && binary && go__word(routine.g + binary->routine_panic))
 		go_http__end_badly(&routine, handling, true);
 	return 0;
 }

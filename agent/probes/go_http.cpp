@@ -222,7 +222,8 @@ void GoHttp::tick()
   const auto now = monotonic_ns();
   if (now >= forget_after_ns_) {
     forget_after_ns_ = now + kUnanswered.count() / 8;
-    forget_unanswered(bpf_map__fd(skeleton_->maps.go_client_requests), now - kUnanswered.count());
+    for (const auto* map : {skeleton_->maps.go_client_requests, skeleton_->maps.go_http_elsewhere})
+      forget_before(bpf_map__fd(map), now - kUnanswered.count());
   }
   auto* all = static_cast<volatile sonde_go_http_seen*>(seen_.data());
   for (auto& [number, file] : files_) {

@@ -55,13 +55,13 @@ void InFlight::look(protocols::Connections& to,
     to.level({.tgid = tgid}, "http1", {.in_flight = requests}, raised_[tgid]);
 }
 
-void forget_unanswered(int requests_map, std::uint64_t before_ns)
+void forget_before(int requests_map, std::uint64_t before_ns)
 {
   const auto bytes = bpf::value_bytes(requests_map);
   if (!bytes)
     return;
-  bpf::for_each_in_batches<sonde_go_client_request>(
-      requests_map, *bytes, [&](const sonde_go_client_request& request, auto value) {
+  bpf::for_each_in_batches<sonde_go_request>(
+      requests_map, *bytes, [&](const sonde_go_request& request, auto value) {
         if (head_of<std::uint64_t>(value) < before_ns)
           bpf_map_delete_elem(requests_map, &request);
       });

@@ -37,7 +37,8 @@ private:
   std::unordered_map<std::uint32_t, protocols::RaisedLevels> raised_;  // by process
 };
 
-// Of clients: those that began before this time and were given up without an answer.
-void forget_unanswered(int requests_map, std::uint64_t before_ns);
+// Those that were seen before this time: clients gave them up without an answer, servers had ended
+// them.
+void forget_before(int requests_map, std::uint64_t before_ns);
 
 }  // namespace sonde::go_http

@@ -49,7 +49,13 @@ void Parts::saw(const sonde_go_http_seen& seen, std::uint64_t now_ns)
   }
   const bool asks = on(Part::kServing) || on(Part::kLearning);
   on(Part::kRouting) = asks;
-  on(Part::kServeMux) = asks && (copies_ || !settled || on(Part::kLearning));
+  if (seen.unrouted != 0 && settled && now_ns >= copies_after_ns_) {
+    copies_until_ns_ = now_ns + kGlanceNs;
+    copies_after_ns_ = copies_until_ns_ + copies_pause_ns_;
+    copies_pause_ns_ = std::min(copies_pause_ns_ * 2, kLongestPauseNs);
+  }
+  on(Part::kServeMux) =
+      asks && (copies_ || !settled || on(Part::kLearning) || now_ns < copies_until_ns_);
 }
 
 void Parts::learned(std::uint64_t now_ns)

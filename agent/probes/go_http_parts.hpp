@@ -25,6 +25,9 @@ public:
   static constexpr std::uint64_t kFirstPauseNs = 5'000'000'000;
   static constexpr std::uint64_t kLongestPauseNs = 600'000'000'000;
 
+  // How long requests without a pattern have the mux looked at, in case that it knows theirs.
+  static constexpr std::uint64_t kGlanceNs = 2'000'000'000;
+
   // `sockets`: plaintext is read there, so that it need not be counted here.
   Parts(bool sockets, std::uint64_t now_ns) : sockets_(sockets) { joined(now_ns); }
 
@@ -55,6 +58,9 @@ private:
   bool called_ = false;   // requests were sent by TLS
   bool called_plain_ = false;
   bool copies_ = false;  // only the mux's copy has the pattern
+  std::uint64_t copies_until_ns_ = 0;
+  std::uint64_t copies_after_ns_ = 0;
+  std::uint64_t copies_pause_ns_ = kFirstPauseNs;
   bool traffic_ = false;
 };
 

@@ -81,6 +81,7 @@ void find_requests(const Found& found, sonde_go_http_binary& out)
   out.request_url = found.offset(kRequest, "URL");
   out.request_pattern = found.offset(kRequest, "Pattern");
   out.request_pat = found.offset(kRequest, "pat");
+  out.request_headers = found.offset(kRequest, "Header");
   out.request_tls = found.offset(kRequest, "TLS");
   out.request_length = found.offset(kRequest, "ContentLength");
   out.request_size = found.size(kRequest);
@@ -136,15 +137,12 @@ void find_http2(const Found& found,
     return;
   if (cookie == SONDE_GO_SITE_X_NET)
     found.add(Part::kServing, Site::kHttp2Start, method("serverConn", "runHandler"));
-  // Deferred by runHandler since 1.20.10 and 1.21.3, which this is the sign of.
-  const bool defers = found.binary.function(method("serverConn", "runHandler.deferwrap1")) ||
-                      found.binary.function(method("serverConn", "runHandler.func2"));
-  const bool ends =
-      defers ? found.add(Part::kServing, Site::kHttp2Done, method("serverConn", "sendServeMsg"))
-             : all.routine_panic != kAbsent && found.add(Part::kServing,
-                                                         Site::kHttp2Unwinds,
-                                                         method("serverConn", "runHandler.func1"));
-  all.http2_done = ends ? 1 : all.http2_done;
+  // What runHandler defers recovers only where the handler has not returned.
+  if (found.add_call(Part::kServing,
+                     Site::kHttp2Done,
+                     method("serverConn", "runHandler.func1"),
+                     "runtime.gorecover"))
+    all.http2_done = 1;
   if (!found.add(Part::kWatching, Site::kHttp2Begins, method("Server", "ServeConn")))
     found.add(Part::kWatching, Site::kHttp2Begins, method("Server", "serveConn"));
 }
@@ -156,10 +154,10 @@ void find_server(const Found& found, Plan& plan)
   found.add(Part::kServing, Site::kEnd, "net/http.(*response).finishRequest");
   if (out.response_conn != kAbsent && out.conn_hijacked != kAbsent)
     found.add(Part::kServing, Site::kConnectionEnd, "net/http.(*conn).serve.func1");
+  out.routine_number = found.offset("runtime.g", "goid");
   out.http2_done = 0;
   out.since_ns = 0;
   out.http2[0].writer_state = out.http2[1].writer_state = kAbsent;
-  out.routine_panic = found.offset("runtime.g", "_panic");
   find_http2(found, out, out.http2[0], "net/http", "http2", 0);
   if (out.http2[0].writer_state == kAbsent)  // from Go 1.27 on
     find_http2(found, out, out.http2[0], "net/http/internal/http2", "", 0);
@@ -175,6 +173,7 @@ void find_captures(const Found& found, Part part)
   if (part != Part::kRouting)
     return;
   for (const auto* function : {"net/http.(*response).WriteHeader",
+                               "net/http.(*timeoutWriter).writeHeaderLocked",
                                "net/http.(*http2responseWriterState).writeHeader",
                                "net/http/internal/http2.(*responseWriterState).writeHeader",
                                "golang.org/x/net/http2.(*responseWriterState).writeHeader"})
@@ -191,6 +190,7 @@ void find_routers(const Found& found, sonde_go_http_binary& out)
   const std::string gin = "github.com/gin-gonic/gin.";
   const auto next = gin + "(*Context).Next", route = gin + "(*Engine).handleHTTPRequest";
   out.gin_path = found.offset(gin + "Context", "fullPath");
+  out.gin_request = found.offset(gin + "Context", "Request");
   // Up to gin 1.9 the one is small enough to be compiled into the other.
   if (out.gin_path != kAbsent &&
       !(found.call(route, next) && found.add(Part::kRouting, Site::kGin, next)))
@@ -213,6 +213,7 @@ void find_routers(const Found& found, sonde_go_http_binary& out)
     add(Site::kGorilla, fmt::format("{}.(*Router).Match", kGorilla));
   for (const std::string package : {"github.com/labstack/echo/v4", "github.com/labstack/echo"}) {
     out.echo_path = found.offset(package + ".context", "path");
+    out.echo_request = found.offset(package + ".context", "request");
     if (out.echo_path == kAbsent)
       continue;
     add(Site::kEcho, package + ".(*Router).Find");

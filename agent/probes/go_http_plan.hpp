@@ -34,7 +34,6 @@ enum class Site : std::uint8_t {
   kEnd,
   kHttp2End,
   kHttp2Done,
-  kHttp2Unwinds,
   kConnectionEnd,
   kHeader,
   kCapture,

@@ -19,8 +19,6 @@ const bpf_program* program_of(const go_http_bpf& object, Site site)
     return programs.go_http2_end;
   case Site::kHttp2Done:
     return programs.go_http2_done;
-  case Site::kHttp2Unwinds:
-    return programs.go_http2_unwinds;
   case Site::kConnectionEnd:
     return programs.go_http_connection_end;
   case Site::kHeader:

@@ -15,7 +15,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 4096);
-	__type(key, struct sonde_go_client_request);
+	__type(key, struct sonde_go_request);
 	__type(value, struct go_client_under_way);
 } go_client_requests SEC(".maps");
 
@@ -24,8 +24,8 @@ static __always_inline void go_client__begins(const struct sonde_go_http_binary 
 					      __u64 request, __u8 method, __u64 conn,
 					      struct go_string name)
 {
-	struct sonde_go_client_request key = {.request = request,
-					.tgid = bpf_get_current_pid_tgid() >> 32};
+	struct sonde_go_request key = {.request = request,
+				       .tgid = bpf_get_current_pid_tgid() >> 32};
 	struct go_client_under_way way = {.start_ns = bpf_ktime_get_ns()};
 	struct sonde_go_remote remote = {.tgid = key.tgid};
 
@@ -41,7 +41,7 @@ static __always_inline void go_client__begins(const struct sonde_go_http_binary 
 		GO_HTTP_COUNT(lost_state);
 }
 
-static __always_inline void go_client__ends(struct sonde_go_client_request *request,
+static __always_inline void go_client__ends(struct sonde_go_request *request,
 					    struct go_client_under_way *way, __u16 status)
 {
 	struct sonde_go_client_key key = way->key;
@@ -94,7 +94,7 @@ GO_SITE(go_http_client_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
-	struct sonde_go_client_request request = {.tgid = bpf_get_current_pid_tgid() >> 32};
+	struct sonde_go_request request = {.tgid = bpf_get_current_pid_tgid() >> 32};
 	__u64 got = GO_ARG1(ctx);
 	struct go_client_under_way *way;
 	__u16 status;
@@ -143,8 +143,8 @@ GO_SITE(go_http2_client_end)
 {
 	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
-	struct sonde_go_client_request request = {.request = GO_ARG0(ctx),
-					    .tgid = bpf_get_current_pid_tgid() >> 32};
+	struct sonde_go_request request = {.request = GO_ARG0(ctx),
+					   .tgid = bpf_get_current_pid_tgid() >> 32};
 	struct go_client_under_way *way;
 	struct sonde_go_http2 *offsets;
 	__u64 got;

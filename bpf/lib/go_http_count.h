@@ -66,6 +66,7 @@ static __always_inline void go_http__observe(struct sonde_histogram *histogram,
 
 /* What is known of a request at its end. */
 struct go_http_end {
+	__u64 since_ns; /* 0: nobody saw it begin */
 	__u64 duration_ns;
 	__s64 request_bytes;
 	__u64 response_bytes;
@@ -160,7 +161,7 @@ static __always_inline void go_http__count(const struct sonde_go_http_binary *bi
 	key.method = go_http__method(method);
 	if (key.method == SONDE_GO_HEAD)
 		end->response_bytes = 0; /* what the handler wrote went nowhere */
-	go_http__find_pattern(binary, handling, &pattern);
+	go_http__find_pattern(binary, handling, tgid, end->since_ns, &pattern);
 	if (pattern.text.length && key.method && !(end->flags & SONDE_GO_HTTP_ABORTED)) {
 		key.pattern = pattern.text.text;
 		key.pattern_length = pattern.text.length < 0xffff ? pattern.text.length : 0xffff;

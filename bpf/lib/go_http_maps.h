@@ -43,6 +43,9 @@ struct go_http_handling {
 	__u32 router;			/* whose object */
 	__u64 router_object;
 	__u64 mux_request; /* the copy that a middleware made */
+	__u64 headers;	   /* of the request that is handled here and served elsewhere */
+	__u64 number;	   /* of the goroutine, when it came here */
+	__u64 routed;	   /* it had a pattern by then: who serves it knows it */
 	/* What was known while the handler ran. */
 	struct go_http_pattern pattern;
 	/* Copies, here because nobody else can have this goroutine's; a CPU's scratch could be

@@ -3,7 +3,7 @@
  * work on this goroutine. */
 #pragma once
 
-#include "lib/go_http_maps.h"
+#include "lib/go_http_elsewhere.h"
 
 /* Each part has a cell of a record's path. */
 #define GO_PREFIX 64
@@ -43,22 +43,6 @@ go_http__pattern_in(const struct sonde_go_http_binary *binary, const char *copy)
 		text.length = go_http__at(copy, binary->request_pattern + 8);
 	} else if (binary->request_pat != SONDE_GO_ABSENT) {
 		__u64 pat = go_http__at(copy, binary->request_pat);
-
-		if (pat)
-			text = go__string(pat + binary->pat_text);
-	}
-	return text;
-}
-
-static __always_inline struct go_string
-go_http__pattern_of(const struct sonde_go_http_binary *binary, __u64 request)
-{
-	struct go_string text = {};
-
-	if (binary->request_pattern != SONDE_GO_ABSENT) {
-		text = go__string(request + binary->request_pattern);
-	} else if (binary->request_pat != SONDE_GO_ABSENT) {
-		__u64 pat = go__word(request + binary->request_pat);
 
 		if (pat)
 			text = go__string(pat + binary->pat_text);
@@ -139,21 +123,21 @@ static __always_inline void go_http__keep(struct go_http_handling *handling, str
 	handling->pattern.prefix = 0;
 }
 
-/* The request as the mux saw it, if it still is one of this request: they share the URL. */
+/* The request as the mux saw it, if it still is one of this request: they share the headers. */
 static __always_inline void go_http__ask_copy(const struct sonde_go_http_binary *binary,
 					      struct go_http_handling *handling)
 {
 	__u64 copy = handling->mux_request;
-	__u64 url = go_http__at(handling->copy, binary->request_url);
+	__u64 headers = go_http__at(handling->copy, binary->request_headers);
 
-	if (copy && url && go__word(copy + binary->request_url) == url)
+	if (copy && headers && go__word(copy + binary->request_headers) == headers)
 		go_http__keep(handling, go_http__pattern_of(binary, copy));
 }
 
 /* `handling->copy` holds the request as the server made it. */
 static __always_inline void go_http__find_pattern(const struct sonde_go_http_binary *binary,
-						  struct go_http_handling *handling,
-						  struct go_http_pattern *pattern)
+						  struct go_http_handling *handling, __u32 tgid,
+						  __u64 since_ns, struct go_http_pattern *pattern)
 {
 	/* Nothing was written before the handler came back; gin always writes. */
 	if (!handling->pattern.text.length && handling->router != SONDE_GO_GIN)
@@ -167,10 +151,16 @@ static __always_inline void go_http__find_pattern(const struct sonde_go_http_bin
 		return;
 	if (!handling->pattern.text.length)
 		go_http__ask_copy(binary, handling);
+	if (!handling->pattern.text.length) {
+		go_http__take(handling, go_http__at(handling->copy, binary->request_headers), tgid,
+			      since_ns);
+		if (!handling->pattern.text.length)
+			go_http__ask_copy(binary, handling);
+	}
 	if (handling->pattern.text.length) {
-		pattern->text = handling->pattern.text;
-		pattern->router = SONDE_GO_SERVE_MUX;
-		GO_HTTP_SAW(handling->binary, serve_mux);
+		*pattern = handling->pattern;
+		if (pattern->router == SONDE_GO_SERVE_MUX)
+			GO_HTTP_SAW(handling->binary, serve_mux);
 	} else {
 		GO_HTTP_SAW(handling->binary, unrouted);
 	}

@@ -28,7 +28,9 @@ GO_SITE(go_http_header)
 	GO_HTTP_SAW(hit.file, plain);
 	if (!handling->pattern.text.length)
 		go_http__capture(binary, handling);
-	go_http__find_pattern(binary, handling, &pattern);
+	go_http__find_pattern(binary, handling, routine.tgid, handling->start_ns, &pattern);
+	if (!handling->start_ns)
+		go_http__drop(handling->headers, routine.tgid);
 	key.pattern = pattern.text.text;
 	key.pattern_length = pattern.text.length < 0xffff ? pattern.text.length : 0xffff;
 	key.prefix = pattern.prefix;
@@ -52,8 +54,10 @@ GO_SITE(go_http_capture)
 	struct go_http_handling *handling = bpf_map_lookup_elem(&go_http_handling, &routine);
 	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
 
-	if (handling && binary)
+	if (handling && binary) {
 		go_http__capture(binary, handling);
+		go_http__pass(&routine, handling);
+	}
 	return 0;
 }
 
@@ -67,20 +71,26 @@ GO_SITE(go_http_handler)
 
 	if (!handling || !binary)
 		return 0;
+	go_http__comes(binary, &routine, handling, GO_ARG3(ctx));
 	go_http__capture(binary, handling);
 	go_http__keep(handling, go_http__pattern_of(binary, GO_ARG3(ctx)));
+	go_http__pass(&routine, handling);
 	return 0;
 }
 
 /* net/http.(*ServeMux).ServeHTTP(mux, w, r): AX, (BX, CX), DI. */
 GO_SITE(go_http_mux)
 {
+	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = go_http__handling(&routine);
+	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
 
-	uprobe__hit(ctx);
-	if (handling)
-		handling->mux_request = GO_ARG3(ctx);
+	if (!handling || !binary)
+		return 0;
+	go_http__comes(binary, &routine, handling, GO_ARG3(ctx));
+	handling->mux_request = GO_ARG3(ctx);
+	go_http__pass(&routine, handling);
 	return 0;
 }
 
@@ -95,25 +105,34 @@ GO_SITE(go_http_gin)
 
 	if (!handling || !binary)
 		return 0;
+	go_http__comes_with(binary, &routine, handling, GO_ARG0(ctx), binary->gin_request);
 	text = go__string(GO_ARG0(ctx) + binary->gin_path);
 	if (text.length) {
 		handling->pattern.text = text;
 		handling->pattern.prefix = 0;
 		handling->pattern.router = SONDE_GO_GIN;
+		go_http__pass(&routine, handling);
 	}
 	return 0;
 }
 
 static __always_inline int go_http__route(struct pt_regs *ctx, __u32 router, __u64 object)
 {
+	struct uprobe_hit hit = uprobe__hit(ctx);
 	struct sonde_go_routine routine = GO_ROUTINE_OF(ctx);
 	struct go_http_handling *handling = go_http__handling(&routine);
+	struct sonde_go_http_binary *binary = go_http__binary(hit.file);
 
-	uprobe__hit(ctx);
-	if (handling) {
-		handling->router = router;
-		handling->router_object = object;
-	}
+	if (!handling || !binary)
+		return 0;
+	if (router == SONDE_GO_GIN)
+		go_http__comes_with(binary, &routine, handling, object, binary->gin_request);
+	else if (router == SONDE_GO_GORILLA)
+		go_http__comes(binary, &routine, handling, GO_ARG1(ctx));
+	else if (router == SONDE_GO_ECHO)
+		go_http__comes_with(binary, &routine, handling, object, binary->echo_request);
+	handling->router = router;
+	handling->router_object = object;
 	return 0;
 }
 

@@ -76,10 +76,13 @@ struct sonde_go_http_binary {
 	__u16 pool_tls;	    /* persistConn.tlsState */
 	__u16 pool_conn;    /* persistConn.conn */
 	struct sonde_go_http2 http2[2];
-	__u16 http2_done;    /* 1: a probe sees the end of handlers of HTTP/2 that panic */
-	__u16 routine_panic; /* g._panic */
+	__u16 http2_done; /* 1: a probe sees the end of handlers of HTTP/2 that panic */
+	__u16 request_headers;
 	struct sonde_go_conn conn;
-	__u16 unused[2];
+	__u16 gin_request;    /* of Context */
+	__u16 echo_request;   /* of context */
+	__u16 routine_number; /* g.goid */
+	__u16 unused[3];
 	/* Since when starts and ends are seen without a gap: the agent's, when it attaches. */
 	__u64 since_ns;
 };
@@ -133,9 +136,10 @@ struct sonde_go_client_key {
 	char peer[SONDE_GO_PEER];
 };
 
-/* One under way. HTTP/1: the *Request that its answer leads back to. HTTP/2: its *clientStream. What is
- * kept of it begins with when it began. */
-struct sonde_go_client_request {
+/* One under way. Of a client: the *Request that its answer leads back to, HTTP/2: its
+ * *clientStream; of a server's that is handled on another goroutine: its headers. What is kept of
+ * it begins with when it was seen. */
+struct sonde_go_request {
 	__u64 request;
 	__u32 tgid;
 	__u32 padding;
@@ -156,8 +160,8 @@ struct sonde_go_client_counts {
 #define SONDE_GO_HTTP_CLIENT   64  /* TLS that the process itself begins */
 #define SONDE_GO_HTTP_STALE    128 /* nothing is known of it but that it was */
 
-#define SONDE_GO_PATTERN 128
-#define SONDE_GO_PATH	 256
+#define SONDE_GO_PATTERN    128
+#define SONDE_GO_PATH	    256
 #define SONDE_GO_SHORT_PATH 64
 
 /* PATTERN: the text of a pattern, before the first request is counted by it. REQUEST: one that
@@ -228,7 +232,7 @@ struct sonde_go_http_row {
 	__u64 unreadable;
 };
 
-SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_binary) == 128, "wire format");
+SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_binary) == 136, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_key) == 24, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_http_counts) == 832, "wire format");
 SONDE_STATIC_ASSERT(sizeof(struct sonde_go_client_key) == 80, "wire format");

@@ -65,8 +65,8 @@ with_router() {
 
 for program; do
   case $program in
-    *@*) made=(with_router "${program%%@*}" "${program#*@}") routers=${program%%@*} ;;
-    *) made=(of_go "${program%:*}" "${program#*:}") routers="mux middleware" ;;
+    *@*) made=(with_router "${program%%@*}" "${program#*@}") routers="${program%%@*} ${program%%@*}/timeout ${program%%@*}/elsewhere" ;;
+    *) made=(of_go "${program%:*}" "${program#*:}") routers="mux middleware mux/timeout mux/elsewhere" ;;
   esac
   if ! "${made[@]}" >"$work/log" 2>&1; then
     echo "$program: not built: $(tail -1 "$work/log")"

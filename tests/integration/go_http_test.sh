@@ -6,7 +6,7 @@
 # usage: go_http_test.sh SONDE [GOWEB]    GOWEB: built from tests/targets/goweb by another Go, default build/targets/goweb
 #   SONDE_REQUESTS  requests of each variant, default 1500
 #   SONDE_CLIENT    the client, built likewise, default build/targets/goweb
-#   SONDE_ROUTERS   of GOWEB, default "mux middleware"; with the first one all is tried
+#   SONDE_ROUTERS   of GOWEB, default "mux middleware mux/timeout"; with the first one all is tried
 # shellcheck disable=SC2317  # functions are called through `check`
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -64,7 +64,7 @@ exact_called() { until_true 5 seen_called || called; }
 # What paths are labelled as, word for word.
 labels_are_patterns() {
   ! grep "^http_requests_total{service=\"$name\"" "$work/after" | grep -vE \
-    'path="(/health|/users/\{id\}(/orders/\{order\})?|/empty|/big|/stream|/deep|/files/\{path...\}|/static/|/early|/missing/page|/slow|/hold|/truth|/panic|/abort)"'
+    'path="(/health|/users/\{id\}(/orders/\{order\})?|/empty|/big|/stream|/deep|/files/\{path...\}|/static/|/early|/late|/missing/page|/slow|/hold|/truth|/panic|/abort)"'
 }
 
 # shows_in_flight NUMBER
@@ -115,10 +115,10 @@ check 'the program is built' "$targets/build.sh" go
 agent_port=$(free_port)
 # Only a server of golang.org/x/net has a client for HTTP/2 without TLS.
 client=${SONDE_CLIENT:-$root/build/targets/goweb}
-[ "${SONDE_ROUTERS:-}" != xnet ] || client=$server
+[[ ${SONDE_ROUTERS:-} != xnet* ]] || client=$server
 # A program that begins with its first request and has no probes yet is another matter: its file keeps them.
 [ "$client" = "$server" ] || background client "$client" serve --router mux
-read -ra routers <<<"${SONDE_ROUTERS:-mux middleware}"
+read -ra routers <<<"${SONDE_ROUTERS:-mux middleware mux/timeout}"
 for router in "${routers[@]}"; do
   serve "$router"
   start_agent
@@ -126,8 +126,8 @@ for router in "${routers[@]}"; do
   load "$router, plain text" http http-server --panics
   load "$router, TLS" https http-handler --panics
   load "$router, HTTP/2" https http-handler --panics --http2
-  load "$router, new connections" https http-handler --keep-alive=false
-  [ "$router" != xnet ] || load "$router, HTTP/2 without TLS" http http-handler --http2 --panics
+  [[ $router == */* ]] || load "$router, new connections" https http-handler --keep-alive=false
+  [[ $router != xnet* ]] || load "$router, HTTP/2 without TLS" http http-handler --http2 --panics
   [ "$router" != mux ] || in_flight
   [ "$patterns" != mux ] || check "$router: labels are the patterns" labels_are_patterns
   stop_agent

@@ -85,7 +85,7 @@ class Metrics:
     def print_losses(self):
         for name in ("sonde_events_lost_total", "sonde_decode_errors_total", "sonde_series_folded_total"):
             for labels, value in self.samples[name]:
-                if value and labels.get("source") in (None, "socket"):
+                if value and labels.get("source") in (None, "socket", "go_http"):
                     print(f"{name} {' '.join(labels.values())}: {value:.0f}")
 
 

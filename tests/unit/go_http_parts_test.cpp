@@ -111,6 +111,30 @@ TEST(GoHttpParts, ThePatternOfACopiedRequestKeepsTheMuxProbed)
   EXPECT_TRUE(parts.wanted(Part::kServeMux));
 }
 
+TEST(GoHttpParts, RequestsWithoutAPatternHaveTheMuxLookedAtMoreAndMoreSeldom)
+{
+  constexpr sonde_go_http_seen kUnrouted{.tls = 1, .unrouted = 1};
+  Parts parts(true, 0);
+  parts.saw(kTls, 11 * kSecond);
+  std::uint64_t now = 20 * kSecond, wait = Parts::kFirstPauseNs;
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_FALSE(parts.wanted(Part::kServeMux)) << i;
+    parts.saw(kUnrouted, now);
+    ASSERT_TRUE(parts.wanted(Part::kServeMux)) << i;
+    now += Parts::kGlanceNs;
+    parts.saw(kUnrouted, now);
+    ASSERT_FALSE(parts.wanted(Part::kServeMux)) << i;
+    parts.saw(kUnrouted, now + wait - 1);
+    ASSERT_FALSE(parts.wanted(Part::kServeMux)) << i;
+    now += wait;
+    wait = std::min(2 * wait, Parts::kLongestPauseNs);
+  }
+  parts.saw(kUnrouted, now);
+  parts.saw({.tls = 1, .serve_mux = 1}, now + kSecond);
+  parts.saw(kTls, now + 100 * kSecond);
+  EXPECT_TRUE(parts.wanted(Part::kServeMux));
+}
+
 TEST(GoHttpParts, AnotherProcessOpensAllAgain)
 {
   Parts parts(true, 0);

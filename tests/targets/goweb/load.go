@@ -37,6 +37,7 @@ var mix = []struct {
 	{"GET", numbered("/files/a/b/%d.txt"), "/files/{path...}", 0},
 	{"GET", numbered("/static/%d.css"), "/static/", 0},
 	{"GET", fixed("/early"), "/early", 0},
+	{"GET", fixed("/late"), "/late", 0},
 	{"GET", fixed("/missing/page"), "/missing/page", 0},
 	{"GET", fixed("/panic"), "/panic", 0},
 	{"GET", fixed("/abort"), "/abort", 0},

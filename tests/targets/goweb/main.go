@@ -116,7 +116,7 @@ func handlers() map[string]http.HandlerFunc {
 		"GET /stream": func(w http.ResponseWriter, _ *http.Request) {
 			for i := 0; i < 5; i++ {
 				fmt.Fprintf(w, "part %d\n", i)
-				w.(http.Flusher).Flush()
+				flush(w)
 			}
 		},
 		"GET /deep": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, "%d", deep(20000)) },
@@ -132,6 +132,7 @@ func handlers() map[string]http.HandlerFunc {
 			_, _ = io.WriteString(w, "after hints")
 		},
 		"GET /hold": func(http.ResponseWriter, *http.Request) { time.Sleep(3 * time.Second) },
+		"GET /late": func(w http.ResponseWriter, _ *http.Request) { time.Sleep(30 * time.Millisecond) },
 		"GET /slow": func(w http.ResponseWriter, _ *http.Request) { time.Sleep(20 * time.Millisecond) },
 		"GET /panic": func(http.ResponseWriter, *http.Request) {
 			died.abort("GET", "/panic")
@@ -156,6 +157,12 @@ func handlers() map[string]http.HandlerFunc {
 			_ = both.Flush()
 		},
 	}
+}
+
+// flush does nothing within http.TimeoutHandler; some routers' writers only find out by a panic.
+func flush(w http.ResponseWriter) {
+	defer func() { _ = recover() }()
+	w.(http.Flusher).Flush()
 }
 
 func last(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
@@ -193,13 +200,15 @@ func listen() (net.Listener, int) {
 
 func serve(arguments []string) {
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
-	router := flags.String("router", "mux", "mux, middleware (copies each request), or what else was built in")
+	router := flags.String("router", "mux", "mux, middleware (copies each request), or what else was built in; /timeout or /elsewhere: on other goroutines")
 	_ = flags.Parse(arguments)
-	made := routers[*router]
-	if made == nil {
+	name, place, _ := strings.Cut(*router, "/")
+	made, placed := routers[name], places[place]
+	if made == nil || placed == nil {
 		log.Fatalf("no router %s", *router)
 	}
 	handler, style := made()
+	handler = placed(handler)
 	quiet := log.New(io.Discard, "", 0)
 	plain, plainPort := listen()
 	covered, tlsPort := listen()

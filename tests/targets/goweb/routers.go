@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 )
 
 var (
@@ -45,6 +46,48 @@ var routers = map[string]func() (http.Handler, string){
 			mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), seen{}, true)))
 		}), muxStyle
 	},
+}
+
+// places are where a router's handlers run, if not where the server calls them: "mux/timeout".
+var places = map[string]func(http.Handler) http.Handler{
+	"":          func(inner http.Handler) http.Handler { return inner },
+	"timeout":   timeLimited,
+	"elsewhere": elsewhere,
+}
+
+// timeLimited handles on other goroutines, and not to the end what takes too long.
+func timeLimited(inner http.Handler) http.Handler {
+	patient, strict := http.TimeoutHandler(inner, time.Minute, ""), http.TimeoutHandler(inner, 10*time.Millisecond, "too late")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/late" {
+			strict.ServeHTTP(w, r)
+		} else {
+			patient.ServeHTTP(w, r)
+		}
+	})
+}
+
+// elsewhere handles on other goroutines, which write the response themselves, what lies behind a prefix that is cut off.
+func elsewhere(inner http.Handler) http.Handler {
+	inner = http.StripPrefix("/", slash(inner))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		panicked := make(chan any)
+		go func() {
+			defer func() { panicked <- recover() }()
+			inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), seen{}, true)))
+		}()
+		if why := <-panicked; why != nil {
+			panic(why)
+		}
+	})
+}
+
+// slash puts back what StripPrefix has cut off.
+func slash(inner http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path = "/" + r.URL.Path
+		inner.ServeHTTP(w, r)
+	})
 }
 
 // What a file of tests/go/routers may replace: what happens to the servers in plain text and by TLS, HTTP/2 without TLS.
