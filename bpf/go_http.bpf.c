@@ -140,8 +140,9 @@ static __always_inline int go_http__start(void *ctx, struct sonde_go_routine *ro
 		handling->transport = http2 || go__word(request + binary->request_tls)
 					      ? SONDE_GO_TRANSPORT_COVERT
 					      : SONDE_GO_TRANSPORT_PLAIN;
-	if (go_http__keeps_no_request(binary))
-		go_http__copy(handling->copy, binary->request_size, request);
+	if (go_http__keeps_no_request(binary) &&
+	    go_http__copy(handling->copy, binary->request_size, request))
+		go_http__keep_texts(binary, handling);
 	handling->start_ns = bpf_ktime_get_ns();
 	return 0;
 }

@@ -89,7 +89,9 @@ void GoHttp::count_one(const sonde_go_http_record& record)
     return;
   }
   const auto path = text_of(record.path, record.path_length, sizeof record.path);
-  const auto method = text_of(record.method, record.method_length, sizeof record.method);
+  const auto method = record.key.method != SONDE_GO_METHOD_OTHER
+                          ? name_of_method(record.key.method)
+                          : text_of(record.method, record.method_length, sizeof record.method);
   const auto status = fmt::format("{:03}", record.key.status % 1000);
   const bool known = (record.flags & SONDE_GO_HTTP_STALE) == 0;
   to->record(caller_of(record), Role::kServer, {}, [&](protocols::SeriesRecorder& recorder) {

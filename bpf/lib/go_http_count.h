@@ -75,6 +75,35 @@ struct go_http_end {
 	bool copied; /* the request, when it began */
 };
 
+/* For the end of a request that nothing refers to by then. */
+static __always_inline void go_http__keep_texts(const struct sonde_go_http_binary *binary,
+						struct go_http_handling *handling)
+{
+	__u64 url = go_http__at(handling->copy, binary->request_url);
+	struct go_string method;
+
+	method.text = go_http__at(handling->copy, binary->request_method);
+	method.length = go_http__at(handling->copy, binary->request_method + 8);
+	handling->method = go_http__method(method);
+	handling->path_length = url ? go__text(handling->response, SONDE_GO_PATH,
+					       go__string(url + binary->url_path))
+				    : 0;
+}
+
+static __always_inline __u16 go_http__write_path(char *to, const __u32 size,
+						 const struct go_http_handling *handling,
+						 const struct go_http_end *end,
+						 struct go_string path)
+{
+	__u32 length = path.length < size - 1 ? path.length : size - 1;
+
+	if (!end->copied)
+		return go__text(to, size, path);
+	asm volatile("" : "+r"(length));
+	length &= size - 1;
+	return bpf_probe_read_kernel(to, length, handling->response) ? 0 : length;
+}
+
 /* All but its texts. */
 static __always_inline void go_http__describe(struct sonde_go_http_record *record,
 					      const struct sonde_go_http_binary *binary,
@@ -107,14 +136,17 @@ static __always_inline void go_http__tell(const struct sonde_go_http_binary *bin
 	struct sonde_go_http_record *record;
 	struct go_string path = {};
 
-	if (url)
+	if (end->copied)
+		path.length = pattern->prefix ? 0 : handling->path_length;
+	else if (url)
 		path = go__string(url + binary->url_path);
 	if (!pattern->text.length && path.length < SONDE_GO_SHORT_PATH) {
 		record = go_http__reserve(kind, SONDE_GO_SHORT_RECORD);
 		if (!record)
 			return;
 		go_http__describe(record, binary, key, end, handling);
-		record->path_length = go__text(record->path, SONDE_GO_SHORT_PATH, path);
+		record->path_length = go_http__write_path(record->path, SONDE_GO_SHORT_PATH,
+							  handling, end, path);
 		go_http__submit(record);
 		return;
 	}
@@ -123,7 +155,10 @@ static __always_inline void go_http__tell(const struct sonde_go_http_binary *bin
 		return;
 	go_http__describe(record, binary, key, end, handling);
 	go_http__write_pattern(record, pattern);
-	record->path_length = url ? go__text(record->path, SONDE_GO_PATH, path) : 0;
+	record->path_length = 0;
+	if (!pattern->prefix)
+		record->path_length =
+			go_http__write_path(record->path, SONDE_GO_PATH, handling, end, path);
 	go_http__submit(record);
 }
 
@@ -158,7 +193,7 @@ static __always_inline void go_http__count(const struct sonde_go_http_binary *bi
 
 	method.text = go_http__at(handling->copy, binary->request_method);
 	method.length = go_http__at(handling->copy, binary->request_method + 8);
-	key.method = go_http__method(method);
+	key.method = end->copied ? handling->method : go_http__method(method);
 	if (key.method == SONDE_GO_HEAD)
 		end->response_bytes = 0; /* what the handler wrote went nowhere */
 	go_http__find_pattern(binary, handling, tgid, end->since_ns, &pattern);

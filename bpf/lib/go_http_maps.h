@@ -52,6 +52,9 @@ struct go_http_handling {
 	 * taken by another task, as uprobes can be preempted. */
 	char response[SONDE_GO_COPY];
 	char copy[SONDE_GO_COPY];
+	/* Where the request may be garbage before its handler is done, its path lies in `response` from the begin on. */
+	__u32 path_length;
+	__u32 method; /* enum sonde_go_method */
 };
 
 /* As many as goroutines ever handled requests at a time; those of a process that has gone are
