@@ -95,11 +95,13 @@ start_virtiofsd() {
   exit 125
 }
 
-# cx16 off: with it, QEMU 7.2's translator breaks the slab allocator of kernels >= 6.12 at random.
+# cx16 off: with it, QEMU 7.2's translator breaks the slab allocator of kernels >= 6.12 at random. Without erms, fsrm and
+# la57 kernel and libc copy and clear by words, which the translator does a byte at a time for `rep movsb`, and its walks
+# of page tables are a level shorter.
 start_qemu() {
   # shellcheck disable=SC2054  # the commas are QEMU's
   local arguments=(
-    -accel "${QEMU_ACCEL:-tcg,thread=multi}" -cpu "${QEMU_CPU:-max,-cx16}" -smp "$cpus"
+    -accel "${QEMU_ACCEL:-tcg,thread=multi}" -cpu "${QEMU_CPU:-max,-cx16,-erms,-fsrm,-la57}" -smp "$cpus"
     -m "$memory" -object "memory-backend-memfd,id=ram,size=${memory}M,share=on" -numa node,memdev=ram
     -nodefaults -display none -no-reboot -serial "file:$work/console"
     -kernel "$kernel/vmlinuz" -initrd "$work/initramfs.gz"
