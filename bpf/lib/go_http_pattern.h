@@ -109,8 +109,12 @@ static __always_inline void go_http__capture(const struct sonde_go_http_binary *
 		pattern.text = go__string(object + binary->echo_path);
 		break;
 	}
-	if (pattern.text.length)
-		handling->pattern = pattern;
+	if (!pattern.text.length)
+		return;
+	handling->pattern = pattern;
+	/* gorilla's match is garbage once the handler is called. */
+	if (handling->router == SONDE_GO_GORILLA)
+		handling->router_object = 0;
 }
 
 /* Keeps a pattern of net/http, unless another router's is kept. */
