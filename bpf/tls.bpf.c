@@ -283,7 +283,7 @@ static __always_inline int gone(struct sock *sk)
 	bpf_map_delete_elem(&tls_streams, &key);
 	encrypts.tgid = key.tgid;
 	if (encrypts.connection)
-		bpf_map_delete_elem(&tls_keys, &encrypts);
+		rust__forget_key(&encrypts, address);
 	return 0;
 }
 

@@ -130,6 +130,15 @@ static __always_inline struct sonde_tls_stream *rust__stream_of(const struct son
 	return stream && rust__lies_over(stream, under) ? stream : NULL;
 }
 
+/* The key encrypts for this socket no more. Its memory may have another connection's by now. */
+static __always_inline void rust__forget_key(const struct sonde_tls_key *key, __u64 address)
+{
+	const struct sonde_tls_under *under = bpf_map_lookup_elem(&tls_keys, key);
+
+	if (under && under->address == address)
+		bpf_map_delete_elem(&tls_keys, key);
+}
+
 /* The thread sends, after it has encrypted with a key of unknown socket: it is this one. But a socket that
  * takes no more is not tried, and then this is another connection's: where the socket has a key already
  * that nothing has replaced, one of the two is wrong, and both are forgotten. */
@@ -146,7 +155,7 @@ static __always_inline void rust__sends(struct sonde_tls_thread *thread, __u32 t
 	}
 	if (stream->encrypter && stream->encrypter != encrypts.connection) {
 		encrypts.connection = stream->encrypter;
-		bpf_map_delete_elem(&tls_keys, &encrypts);
+		rust__forget_key(&encrypts, under->address);
 		if (!thread->new_key) {
 			stream->encrypter = 0;
 			rust__forget(thread);
