@@ -90,6 +90,8 @@ for build in "$@"; do
   start_agent
   run keep_alive
   run new_connections --each 5
+  # Those whose first answer fills the socket keep it for long.
+  run connections_of_one_request --each 1
   run tls12 --tls12 --each 20
   joined
   stop_agent
