@@ -5,7 +5,7 @@
 # usage: sudo tests/run.sh [--quick | --kernels]
 #   --quick    only the unit tests and the BPF tests of this kernel
 #   --kernels  the BPF tests on every kernel of tests/kernels/kernels.list, not only those ctest runs
-#   FUZZ_SECONDS  how long each fuzz target runs, default 15
+#   FUZZ_SECONDS  how long each fuzz target runs, default 10
 #
 # Ends with ctest's summary; the exit code is 1 when anything failed.
 set -euo pipefail
@@ -57,7 +57,7 @@ fuzz() {
   mkdir -p "$corpus" build/fuzz/findings
   local seeds=()
   [ ! -d "tests/fuzz/corpus/$name" ] || seeds=("tests/fuzz/corpus/$name")
-  if "$1" -max_total_time="${FUZZ_SECONDS:-15}" -timeout=5 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+  if UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$1" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=5 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
     -artifact_prefix="build/fuzz/findings/$name-" "$corpus" "${seeds[@]}" >"build/fuzz/$name.log" 2>&1; then
     echo "fuzz $name: $(awk '/number_of_executed_units/ { print $2 }' "build/fuzz/$name.log") inputs, no finding"
   else
