@@ -57,8 +57,8 @@ fuzz() {
   mkdir -p "$corpus" build/fuzz/findings
   local seeds=()
   [ ! -d "tests/fuzz/corpus/$name" ] || seeds=("tests/fuzz/corpus/$name")
-  if UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$1" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=5 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
-    -artifact_prefix="build/fuzz/findings/$name-" "$corpus" "${seeds[@]}" >"build/fuzz/$name.log" 2>&1; then
+  if UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$1" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=5 \
+    -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 -artifact_prefix="build/fuzz/findings/$name-" "$corpus" "${seeds[@]}" >"build/fuzz/$name.log" 2>&1; then
     echo "fuzz $name: $(awk '/number_of_executed_units/ { print $2 }' "build/fuzz/$name.log") inputs, no finding"
   else
     echo "fuzz $name: FAILED"

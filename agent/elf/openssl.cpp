@@ -116,7 +116,8 @@ bool has_sources(const ElfFile& file)
   static constexpr std::uint64_t kMostConstants = 32U << 20;
   const auto names_it = [&](std::uint64_t offset, std::uint64_t size) {
     const auto text = file.bytes(offset, std::min(size, kMostConstants));
-    return ::memmem(text.data(), text.size(), kSource.data(), kSource.size()) != nullptr;
+    return !text.empty() &&
+           ::memmem(text.data(), text.size(), kSource.data(), kSource.size()) != nullptr;
   };
   if (const auto* section = file.section(".rodata"); section != nullptr)
     return names_it(section->offset, section->size);
