@@ -10,6 +10,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+#define GO_LONGEST_PATTERN 1024
+
 /* Whether it is for us to count, or else for the sockets' decoder. */
 static __always_inline bool go_http__ours(__u32 number, __u32 flags)
 {
@@ -187,6 +189,27 @@ GO_SITE(go_http_end)
 	return 0;
 }
 
+/* The pattern of a request that may be garbage, and another one's memory, by now. */
+static __always_inline void go_http__reread_pattern(const struct sonde_go_http_binary *binary,
+						    struct go_http_handling *handling,
+						    __u64 request)
+{
+	__u32 at = binary->request_pattern & (SONDE_GO_COPY - 1);
+	__u64 pattern[2] = {};
+
+	if (at > SONDE_GO_COPY - 16 || binary->request_pattern == SONDE_GO_ABSENT ||
+	    go__word(request + binary->request_url) !=
+		    go_http__at(handling->copy, binary->request_url) ||
+	    go__word(request + binary->request_headers) !=
+		    go_http__at(handling->copy, binary->request_headers) ||
+	    !go__read(pattern, sizeof(pattern), request + at) || pattern[1] > GO_LONGEST_PATTERN)
+		return;
+	handling->pattern.text.text = pattern[0];
+	handling->pattern.text.length = pattern[1];
+	handling->pattern.router = SONDE_GO_SERVE_MUX;
+	handling->pattern.prefix = 0;
+}
+
 /* (*responseWriter).handlerDone of an HTTP/2 server. */
 GO_SITE(go_http2_end)
 {
@@ -217,13 +240,11 @@ GO_SITE(go_http2_end)
 		return 0;
 	}
 	if (offsets->request == SONDE_GO_ABSENT) {
-		__u32 at = binary->request_pattern & (SONDE_GO_COPY - 1);
-
 		end.copied = true;
-		if (at <= SONDE_GO_COPY - 16 && binary->request_pattern != SONDE_GO_ABSENT &&
-		    go__word(request + binary->request_url) ==
-			    go_http__at(handling->copy, binary->request_url))
-			go__read(handling->copy + at, 16, request + at);
+		/* By the mux it is known while it lives. */
+		GO_HTTP_SAW(hit.file, serve_mux);
+		if (!handling->pattern.text.length)
+			go_http__reread_pattern(binary, handling, request);
 	}
 	end.status = (__u16)go__word(state + offsets->status);
 	end.response_bytes = go__word(state + offsets->written);
