@@ -2,6 +2,7 @@
 #include "agent/probes/go_http_parts.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace sonde::go_http {
 
@@ -34,7 +35,9 @@ void Parts::saw(const sonde_go_http_seen& seen, std::uint64_t now_ns)
   called_ = called_ || seen.client_tls != 0;
   called_plain_ = called_plain_ || seen.client_plain != 0;
   copies_ = copies_ || seen.serve_mux != 0;
-  traffic_ = traffic_ || plain || seen.tls != 0 || seen.http2_plain != 0;
+  const bool traffic = plain || seen.tls != 0 || seen.http2_plain != 0;
+  if (traffic && !std::exchange(traffic_, true))
+    since_ns_ = pattern_ns_ = now_ns;
   const bool settled = traffic_ && now_ns - since_ns_ >= kQuietNs;
   const bool known = traffic_ && now_ns - pattern_ns_ >= kQuietNs;
   // Without a request nothing is known, and nothing is paid for.

@@ -49,7 +49,7 @@ private:
 
   bool sockets_;
   std::array<bool, kParts> on_{};
-  std::uint64_t since_ns_ = 0;    // the last process joined
+  std::uint64_t since_ns_ = 0;    // the first request since the last process joined
   std::uint64_t pattern_ns_ = 0;  // the last new pattern, or the learning began
   std::uint64_t learn_after_ns_ = 0;
   std::uint64_t pause_ns_ = kFirstPauseNs;

@@ -21,6 +21,7 @@ TEST(GoHttpParts, AllIsAttachedAtFirst)
 TEST(GoHttpParts, WherePlaintextIsAllOnlyTheWatchStays)
 {
   Parts parts(true, 0);
+  parts.saw(kPlain, 0);
   parts.saw(kPlain, 9 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kServing));
   parts.learned(9 * kSecond);
@@ -46,7 +47,7 @@ TEST(GoHttpParts, WhatTheSocketsDoNotShowStaysCounted)
 {
   Parts parts(true, 0);
   parts.saw(kTls, 5 * kSecond);
-  parts.saw(kPlain, 11 * kSecond);
+  parts.saw(kPlain, 16 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kServing));
   EXPECT_FALSE(parts.wanted(Part::kServeMux));
   Parts alone(false, 0);
@@ -58,6 +59,7 @@ TEST(GoHttpParts, WhatTheSocketsDoNotShowStaysCounted)
 TEST(GoHttpParts, AConnectionByTlsBringsCountingBack)
 {
   Parts parts(true, 0);
+  parts.saw(kPlain, 0);
   parts.saw(kPlain, 11 * kSecond);
   ASSERT_FALSE(parts.wanted(Part::kServing));
   parts.begins(SONDE_GO_HTTP_TLS, 20 * kSecond);
@@ -71,11 +73,11 @@ TEST(GoHttpParts, ClientsAreCountedWhereNothingOrTlsIsSent)
   Parts parts(true, 0);
   parts.saw(kPlain, 60 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kCalling));
-  parts.saw({.client_plain = 1}, 299 * kSecond);
+  parts.saw({.client_plain = 1}, 359 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kCalling));
-  parts.saw({.client_plain = 1}, 301 * kSecond);
+  parts.saw({.client_plain = 1}, 361 * kSecond);
   EXPECT_FALSE(parts.wanted(Part::kCalling));
-  parts.begins(SONDE_GO_HTTP_CLIENT, 302 * kSecond);
+  parts.begins(SONDE_GO_HTTP_CLIENT, 362 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kCalling));
   parts.saw({.client_plain = 1}, 900 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kCalling));
@@ -84,6 +86,7 @@ TEST(GoHttpParts, ClientsAreCountedWhereNothingOrTlsIsSent)
 TEST(GoHttpParts, AnUnknownPathIsLookedIntoLessOftenWhenNothingComesOfIt)
 {
   Parts parts(true, 0);
+  parts.saw(kPlain, 0);
   parts.saw(kPlain, 11 * kSecond);
   ASSERT_FALSE(parts.wanted(Part::kLearning));
   parts.unknown_path(12 * kSecond);
@@ -106,6 +109,7 @@ TEST(GoHttpParts, AnUnknownPathIsLookedIntoLessOftenWhenNothingComesOfIt)
 TEST(GoHttpParts, ThePatternOfACopiedRequestKeepsTheMuxProbed)
 {
   Parts parts(true, 0);
+  parts.saw(kTls, 0);
   parts.saw({.tls = 1, .serve_mux = 1}, 5 * kSecond);
   parts.saw(kTls, 25 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kServeMux));
@@ -115,6 +119,7 @@ TEST(GoHttpParts, RequestsWithoutAPatternHaveTheMuxLookedAtMoreAndMoreSeldom)
 {
   constexpr sonde_go_http_seen kUnrouted{.tls = 1, .unrouted = 1};
   Parts parts(true, 0);
+  parts.saw(kTls, 0);
   parts.saw(kTls, 11 * kSecond);
   std::uint64_t now = 20 * kSecond, wait = Parts::kFirstPauseNs;
   for (int i = 0; i < 10; ++i) {
@@ -133,6 +138,18 @@ TEST(GoHttpParts, RequestsWithoutAPatternHaveTheMuxLookedAtMoreAndMoreSeldom)
   parts.saw({.tls = 1, .serve_mux = 1}, now + kSecond);
   parts.saw(kTls, now + 100 * kSecond);
   EXPECT_TRUE(parts.wanted(Part::kServeMux));
+}
+
+TEST(GoHttpParts, TheTimeBeforeTheFirstRequestDoesNotCount)
+{
+  Parts parts(true, 0);
+  parts.saw(kPlain, 100 * kSecond);
+  EXPECT_TRUE(parts.wanted(Part::kServing));
+  EXPECT_TRUE(parts.wanted(Part::kServeMux));
+  parts.saw(kPlain, 109 * kSecond);
+  EXPECT_TRUE(parts.wanted(Part::kServing));
+  parts.saw(kPlain, 110 * kSecond);
+  EXPECT_FALSE(parts.wanted(Part::kServing));
 }
 
 TEST(GoHttpParts, AnotherProcessOpensAllAgain)
