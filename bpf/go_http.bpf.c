@@ -194,20 +194,16 @@ static __always_inline void go_http__reread_pattern(const struct sonde_go_http_b
 						    struct go_http_handling *handling,
 						    __u64 request)
 {
-	__u32 at = binary->request_pattern & (SONDE_GO_COPY - 1);
-	__u64 pattern[2] = {};
+	struct go_string text;
 
-	if (at > SONDE_GO_COPY - 16 || binary->request_pattern == SONDE_GO_ABSENT ||
-	    go__word(request + binary->request_url) !=
+	if (go__word(request + binary->request_url) !=
 		    go_http__at(handling->copy, binary->request_url) ||
 	    go__word(request + binary->request_headers) !=
-		    go_http__at(handling->copy, binary->request_headers) ||
-	    !go__read(pattern, sizeof(pattern), request + at) || pattern[1] > GO_LONGEST_PATTERN)
+		    go_http__at(handling->copy, binary->request_headers))
 		return;
-	handling->pattern.text.text = pattern[0];
-	handling->pattern.text.length = pattern[1];
-	handling->pattern.router = SONDE_GO_SERVE_MUX;
-	handling->pattern.prefix = 0;
+	text = go_http__pattern_of(binary, request);
+	if (text.length <= GO_LONGEST_PATTERN)
+		go_http__keep(handling, text);
 }
 
 /* (*responseWriter).handlerDone of an HTTP/2 server. */

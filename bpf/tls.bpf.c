@@ -205,7 +205,7 @@ static __always_inline int tls__uses(struct sock *sk, int bytes, const int direc
 	int transport, inner;
 
 	if (!thread)
-		thread = rust__thread(task);
+		thread = tls__known_thread(task);
 	if (!thread || !thread->in_library)
 		return 0;
 	transport = socket__transport(sk);
@@ -215,7 +215,7 @@ static __always_inline int tls__uses(struct sock *sk, int bytes, const int direc
 	/* The tap has announced it before, in this very call if it is the first. But before 6.3 its
 	 * program comes after this one: rustls' streams get on with the address. */
 	if (!socket || !socket->id) {
-		if (!thread->encrypter && !rust__process(task->tgid))
+		if (!thread->encrypter && !tls__is_known(task->tgid))
 			return 0;
 		socket = NULL;
 	}

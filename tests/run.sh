@@ -20,6 +20,9 @@ case ${1:-} in
 esac
 [ "$(id -u)" = 0 ] || { echo 'tests/run.sh: must be root: sudo tests/run.sh' >&2; exit 1; }
 
+# Whatever is undefined fails, in tests and fuzz targets.
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
 failed=()
 say() { printf -- '--- %(%T)T %s\n' -1 "$*"; }
 
@@ -46,7 +49,7 @@ run_ctest() {
 }
 
 sanitized() {
-  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run_ctest asan -L '^(unit|replay)$' -j"$(nproc)"
+  run_ctest asan -L '^(unit|replay)$' -j"$(nproc)"
 }
 
 # fuzz TARGET: a bounded run over its committed inputs and new ones; a finding stays in build/fuzz/findings.
@@ -57,7 +60,7 @@ fuzz() {
   mkdir -p "$corpus" build/fuzz/findings
   local seeds=()
   [ ! -d "tests/fuzz/corpus/$name" ] || seeds=("tests/fuzz/corpus/$name")
-  if UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$1" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=5 \
+  if "$1" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=5 \
     -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 -artifact_prefix="build/fuzz/findings/$name-" "$corpus" "${seeds[@]}" >"build/fuzz/$name.log" 2>&1; then
     echo "fuzz $name: $(awk '/number_of_executed_units/ { print $2 }' "build/fuzz/$name.log") inputs, no finding"
   else

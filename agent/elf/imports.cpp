@@ -29,15 +29,8 @@ std::vector<std::uint64_t> words_of(const ElfFile& file, std::string_view functi
       if ((type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT) ||
           number >= symbols.size / sizeof(Elf64_Sym))
         continue;
-      const auto symbol =
-          file.bytes(symbols.offset + number * sizeof(Elf64_Sym), sizeof(Elf64_Sym));
-      Elf64_Sym known;
-      if (symbol.size() != sizeof known)
-        continue;
-      std::memcpy(&known, symbol.data(), sizeof known);
-      const auto name = file.bytes(names.offset + known.st_name, function.size() + 1);
-      if (!name.empty() && name.back() == std::byte{0} &&
-          std::memcmp(name.data(), function.data(), function.size()) == 0)
+      const auto symbol = file.read_at<Elf64_Sym>(symbols.address + number * sizeof(Elf64_Sym));
+      if (symbol && file.string_at(names.address + symbol->st_name) == function)
         words.push_back(entry.r_offset);
     }
   }

@@ -75,6 +75,7 @@ struct Names {
   const char* extended;
 };
 constexpr Names kRead = {"SSL_read", "SSL_read_ex"};
+constexpr const char* kReadWorker = "ssl_read_internal";
 constexpr Names kWrite = {"SSL_write", "SSL_write_ex"};
 
 // The function without a name that both call, and nobody who does something else. None where the
@@ -97,6 +98,15 @@ shared_function(const ElfFile& file, const Symbols& symbols, Names names, Names 
         !has_name(file, target))
       return target;
   return std::nullopt;
+}
+
+// The function that does the work for both interfaces: by its name, or without one.
+std::optional<std::uint64_t> worker_of(
+    const ElfFile& file, const Symbols& symbols, const char* internal, Names names, Names others)
+{
+  const auto named = symbols.find(internal);
+  return named != symbols.end() ? std::optional(named->second.address)
+                                : shared_function(file, symbols, names, others);
 }
 
 // The function's first instruction that is more than a mark for indirect branches, which the
@@ -136,9 +146,7 @@ public:
   // the one into the others as they please.
   void either(Function function, const char* internal, Names names, Names others, Length length)
   {
-    auto shared = address_of(internal);
-    if (!shared)
-      shared = shared_function(file_, symbols_, names, others);
+    const auto shared = worker_of(file_, symbols_, internal, names, others);
     if (shared)
       add(function, length, *shared);
     if (!calls(names.plain, shared) && !calls(names.plain, address_of(names.extended)))
@@ -192,7 +200,7 @@ Result<std::vector<OpensslSite>> find_openssl(const ElfFile& file)
     return std::vector<OpensslSite>{};
   if (!finder.has("SSL_read") || !finder.has("SSL_write"))
     return fail("only one of SSL_read and SSL_write has a symbol");
-  finder.either(Function::kRead, "ssl_read_internal", kRead, kWrite, Length::kBehindFourth);
+  finder.either(Function::kRead, kReadWorker, kRead, kWrite, Length::kBehindFourth);
   // OpenSSL 3.3 put flags before the pointer: "Add SSL_write_ex2".
   finder.either(Function::kWrite,
                 "ssl_write_internal",
@@ -210,9 +218,7 @@ std::optional<OpensslWaits> find_openssl_waits(const ElfFile& file)
 {
   static constexpr std::uint64_t kCallBytes = 5;
   const auto symbols = wanted_symbols(file);
-  const auto named = symbols.find("ssl_read_internal");
-  const auto shared = named != symbols.end() ? std::optional(named->second.address)
-                                             : shared_function(file, symbols, kRead, kWrite);
+  const auto shared = worker_of(file, symbols, kReadWorker, kRead, kWrite);
   const auto copy = import_stub(file, "memcpy");
   const auto copy_offset = copy ? file.offset_of(*copy) : std::nullopt;
   if (!shared || !copy_offset || file.machine() != Machine::kX86_64)

@@ -336,7 +336,6 @@ void GoGrpc::forget_gone()
   for (const auto& call : bpf::keys_of<sonde_go_grpc_call>(bpf_map__fd(maps.go_grpc_calls)))
     if (gone_.contains(call.tgid))
       bpf_map_delete_elem(bpf_map__fd(maps.go_grpc_calls), &call);
-  // A goroutine's key has the same form.
   for (const auto& routine : bpf::keys_of<sonde_go_routine>(bpf_map__fd(maps.go_grpc_receiving)))
     if (gone_.contains(routine.tgid))
       bpf_map_delete_elem(bpf_map__fd(maps.go_grpc_receiving), &routine);

@@ -4,7 +4,6 @@
 #include "sonde/tls.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 
 #include <bpf/bpf.h>
@@ -42,7 +41,6 @@ constexpr Unknown kUnknown[] = {{"libgnutls.so", "gnutls"},
                                 {"libssl3.so", "nss"},
                                 {"libmbedtls.so", "mbedtls"},
                                 {"libwolfssl.so", "wolfssl"}};
-constexpr std::array<std::string_view, 2> kKnown = {"libssl.so", "libssl-"};
 
 constexpr std::string_view kNoReturns =
     "this kernel kills processes that filter their system calls when a function returns to a probe "
@@ -176,9 +174,9 @@ void Tls::adjust_tap(bool report)
 
 bool Tls::wants_library(std::string_view library) const
 {
-  return std::ranges::any_of(kKnown, [&](auto known) { return library.starts_with(known); }) ||
-         std::ranges::any_of(kUnknown,
-                             [&](const auto& one) { return library.starts_with(one.library); });
+  return is_openssl(library) || std::ranges::any_of(kUnknown, [&](const auto& one) {
+           return library.starts_with(one.library);
+         });
 }
 
 PlanResult Tls::plan_openssl(Subject& subject) const

@@ -90,10 +90,15 @@ std::uint64_t Waits::lost() const
   return lost + given_up_.load(std::memory_order_relaxed);
 }
 
+bool is_openssl(std::string_view library)
+{
+  return library.starts_with("libssl.so") || library.starts_with("libssl-");
+}
+
 // Linked into a program it is called among all else that the program copies.
 bool Waits::wants_library(std::string_view library) const
 {
-  return library.starts_with("libssl");
+  return is_openssl(library);
 }
 
 PlanResult Waits::plan(Subject& subject)

@@ -32,6 +32,9 @@ private:
   std::map<std::uint32_t, unsigned> reasons_;
 };
 
+// By its file name: OpenSSL or one of its kin.
+bool is_openssl(std::string_view library);
+
 // The descriptor that a thread waits to read from, by its /proc/PID/task/TID/syscall.
 std::optional<std::uint64_t> descriptor_waited_for(std::string_view syscall);
 

@@ -80,11 +80,9 @@ static __always_inline void go_http__keep_texts(const struct sonde_go_http_binar
 						struct go_http_handling *handling)
 {
 	__u64 url = go_http__at(handling->copy, binary->request_url);
-	struct go_string method;
 
-	method.text = go_http__at(handling->copy, binary->request_method);
-	method.length = go_http__at(handling->copy, binary->request_method + 8);
-	handling->method = go_http__method(method);
+	handling->method =
+		go_http__method(go_http__string_at(handling->copy, binary->request_method));
 	handling->path_length = url ? go__text(handling->response, SONDE_GO_PATH,
 					       go__string(url + binary->url_path))
 				    : 0;
@@ -111,8 +109,6 @@ static __always_inline void go_http__describe(struct sonde_go_http_record *recor
 					      const struct go_http_end *end,
 					      const struct go_http_handling *handling)
 {
-	struct go_string method;
-
 	record->key = *key;
 	record->duration_ns = end->duration_ns;
 	record->request_bytes = end->request_bytes;
@@ -121,9 +117,9 @@ static __always_inline void go_http__describe(struct sonde_go_http_record *recor
 	record->slot = service__slot(key->tgid);
 	record->generation = service__generation(record->slot);
 	record->flags = end->flags;
-	method.text = go_http__at(handling->copy, binary->request_method);
-	method.length = go_http__at(handling->copy, binary->request_method + 8);
-	record->method_length = go__text(record->method, sizeof(record->method), method);
+	record->method_length =
+		go__text(record->method, sizeof(record->method),
+			 go_http__string_at(handling->copy, binary->request_method));
 }
 
 /* Servers without patterns tell each request: mostly with a path that fits a short record. */
@@ -155,10 +151,7 @@ static __always_inline void go_http__tell(const struct sonde_go_http_binary *bin
 		return;
 	go_http__describe(record, binary, key, end, handling);
 	go_http__write_pattern(record, pattern);
-	record->path_length = 0;
-	if (!pattern->prefix)
-		record->path_length =
-			go_http__write_path(record->path, SONDE_GO_PATH, handling, end, path);
+	record->path_length = go_http__write_path(record->path, SONDE_GO_PATH, handling, end, path);
 	go_http__submit(record);
 }
 
@@ -189,11 +182,11 @@ static __always_inline void go_http__count(const struct sonde_go_http_binary *bi
 	struct go_http_pattern pattern = {};
 	struct sonde_go_http_key key = {.tgid = tgid, .status = end->status};
 	struct sonde_go_http_counts *counts = NULL;
-	struct go_string method;
 
-	method.text = go_http__at(handling->copy, binary->request_method);
-	method.length = go_http__at(handling->copy, binary->request_method + 8);
-	key.method = end->copied ? handling->method : go_http__method(method);
+	key.method = end->copied
+			     ? handling->method
+			     : go_http__method(go_http__string_at(handling->copy,
+								  binary->request_method));
 	if (key.method == SONDE_GO_HEAD)
 		end->response_bytes = 0; /* what the handler wrote went nowhere */
 	go_http__find_pattern(binary, handling, tgid, end->since_ns, &pattern);

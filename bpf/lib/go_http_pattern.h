@@ -20,6 +20,15 @@ static __always_inline __u64 go_http__at(const char *copy, __u32 offset)
 	return *(volatile __u64 *)(copy + offset);
 }
 
+static __always_inline struct go_string go_http__string_at(const char *copy, __u32 offset)
+{
+	struct go_string string = {};
+
+	string.text = go_http__at(copy, offset);
+	string.length = go_http__at(copy, offset + 8);
+	return string;
+}
+
 static __always_inline bool go_http__copy(char *to, __u32 bytes, __u64 from)
 {
 	asm volatile("" : "+r"(bytes));
@@ -39,8 +48,7 @@ go_http__pattern_in(const struct sonde_go_http_binary *binary, const char *copy)
 	struct go_string text = {};
 
 	if (binary->request_pattern != SONDE_GO_ABSENT) {
-		text.text = go_http__at(copy, binary->request_pattern);
-		text.length = go_http__at(copy, binary->request_pattern + 8);
+		text = go_http__string_at(copy, binary->request_pattern);
 	} else if (binary->request_pat != SONDE_GO_ABSENT) {
 		__u64 pat = go_http__at(copy, binary->request_pat);
 

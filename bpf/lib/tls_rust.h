@@ -16,18 +16,6 @@
 /* What TLS 1.2 puts before the ciphertext may stay before the plaintext. */
 #define RUST_NONCE 8
 
-/* Processes that have rustls: their threads are looked at from their first socket on. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1024);
-	__type(key, __u32);
-	__type(value, __u32);
-} tls_processes SEC(".maps");
-
-/* How many there are; the agent's. */
-__u32 tls_process_count = 0;
-
 /* The sockets of what encrypts, by its address. One whose memory another key got begins with its number 0,
  * and is forgotten then; others when their socket gets another, or is gone. */
 struct {
@@ -37,46 +25,6 @@ struct {
 	__type(key, struct sonde_tls_key);
 	__type(value, struct sonde_tls_under);
 } tls_keys SEC(".maps");
-
-static __always_inline bool rust__process(__u32 tgid)
-{
-	return tls_process_count && bpf_map_lookup_elem(&tls_processes, &tgid);
-}
-
-static __always_inline struct sonde_tls_thread *rust__thread(struct task_struct *task)
-{
-	struct sonde_tls_thread *thread;
-
-	if (!rust__process(task->tgid))
-		return NULL;
-	thread = tls__thread(task, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (thread)
-		thread->in_library = 1;
-	return thread;
-}
-
-/* Whether the stream lies over this socket. It began before the tap had announced it, perhaps: then by
- * the address alone. */
-static __always_inline bool rust__lies_over(const struct sonde_tls_stream *stream,
-					    const struct sonde_tls_under *under)
-{
-	return !stream->over || stream->over == under->id;
-}
-
-static __always_inline struct sonde_tls_stream *
-rust__stream(struct sonde_tls_thread *thread, struct sonde_tls_key *key,
-	     const struct sonde_tls_under *under)
-{
-	struct sonde_tls_stream *stream;
-
-	if (!under->address)
-		return NULL;
-	key->connection = under->address;
-	stream = bpf_map_lookup_elem(&tls_streams, key);
-	if (stream && rust__lies_over(stream, under))
-		return stream;
-	return stream__begin(thread, key, under, SONDE_SOCKET_OLDER);
-}
 
 struct rust_sent {
 	struct sonde_tls_thread *thread;
@@ -127,7 +75,7 @@ static __always_inline struct sonde_tls_stream *rust__stream_of(const struct son
 		return NULL;
 	of.connection = under->address;
 	stream = bpf_map_lookup_elem(&tls_streams, &of);
-	return stream && rust__lies_over(stream, under) ? stream : NULL;
+	return stream && stream__lies_over(stream, under) ? stream : NULL;
 }
 
 /* The key encrypts for this socket no more. Its memory may have another connection's by now. */
@@ -146,7 +94,7 @@ static __always_inline void rust__sends(struct sonde_tls_thread *thread, __u32 t
 {
 	struct sonde_tls_under *under = &thread->under[SONDE_SOCKET_SENT];
 	struct sonde_tls_key key = {.tgid = tgid}, encrypts = {.tgid = tgid};
-	struct sonde_tls_stream *stream = rust__stream(thread, &key, under);
+	struct sonde_tls_stream *stream = stream__of_socket(thread, &key, under);
 
 	encrypts.connection = thread->encrypter;
 	if (!stream) {
@@ -297,7 +245,7 @@ static __always_inline int rust__decrypted(struct pt_regs *regs)
 	    bpf_probe_read_user(result, sizeof(thread->words), (void *)call.length_at) ||
 	    !rust__plaintext(result, &call, &base, &bytes) || !bytes || bytes > SONDE_SOCKET_MAX_CALL)
 		return 0;
-	stream = rust__stream(thread, &key, &thread->under[SONDE_SOCKET_RECEIVED]);
+	stream = stream__of_socket(thread, &key, &thread->under[SONDE_SOCKET_RECEIVED]);
 	if (!stream)
 		return 0;
 	thread->base = base;

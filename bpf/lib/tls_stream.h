@@ -96,6 +96,30 @@ static __always_inline bool stream__announce(struct sonde_tls_stream *stream, __
 	return true;
 }
 
+/* Whether the stream lies over this socket. It began before the tap had announced it, perhaps: then by
+ * the address alone. */
+static __always_inline bool stream__lies_over(const struct sonde_tls_stream *stream,
+					    const struct sonde_tls_under *under)
+{
+	return !stream->over || stream->over == under->id;
+}
+
+/* One that is known by its socket alone. */
+static __always_inline struct sonde_tls_stream *
+stream__of_socket(struct sonde_tls_thread *thread, struct sonde_tls_key *key,
+	     const struct sonde_tls_under *under)
+{
+	struct sonde_tls_stream *stream;
+
+	if (!under->address)
+		return NULL;
+	key->connection = under->address;
+	stream = bpf_map_lookup_elem(&tls_streams, key);
+	if (stream && stream__lies_over(stream, under))
+		return stream;
+	return stream__begin(thread, key, under, SONDE_SOCKET_OLDER);
+}
+
 /* The socket may have ciphertext: the agent ignores it, or has not decided. */
 static __always_inline bool under__may_be_tls(const struct sonde_tls_under *under)
 {
@@ -136,7 +160,7 @@ stream__adopt(struct sonde_tls_thread *thread, const struct sonde_tls_key *key,
 	if (!under->address || key->connection == under->address)
 		return NULL;
 	stream = bpf_map_lookup_elem(&tls_streams, joined);
-	if (!stream || (stream->over && stream->over != under->id))
+	if (!stream || !stream__lies_over(stream, under))
 		return NULL;
 	thread->fresh = *stream;
 	bpf_map_delete_elem(&tls_streams, joined);

@@ -18,6 +18,35 @@ static __always_inline struct sonde_tls_thread *tls__thread(struct task_struct *
 	return bpf_task_storage_get(&tls_threads, task, 0, flags);
 }
 
+/* Processes whose threads are known from their first socket on: they have rustls, or one waits in a read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} tls_processes SEC(".maps");
+
+/* How many there are; the agent's. */
+__u32 tls_process_count = 0;
+
+static __always_inline bool tls__is_known(__u32 tgid)
+{
+	return tls_process_count && bpf_map_lookup_elem(&tls_processes, &tgid);
+}
+
+static __always_inline struct sonde_tls_thread *tls__known_thread(struct task_struct *task)
+{
+	struct sonde_tls_thread *thread;
+
+	if (!tls__is_known(task->tgid))
+		return NULL;
+	thread = tls__thread(task, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (thread)
+		thread->in_library = 1;
+	return thread;
+}
+
 /* A call begins. One that is further down the stack and has not returned is the one it is made
  * from; others have been left without a return (longjmp, exceptions). */
 static __always_inline void tls__enter(struct sonde_tls_thread *thread,

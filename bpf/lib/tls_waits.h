@@ -4,7 +4,7 @@
  * the connection is known by the socket alone, until another call tells its own name for it. */
 #pragma once
 
-#include "lib/tls_rust.h"
+#include "lib/tls_stream.h"
 
 /* Threads that wait in a read of a socket; the agent fills it, and takes it for the end of the wait that
  * one is gone. */
@@ -50,7 +50,7 @@ static __always_inline bool waits__report(struct task_struct *task, struct sonde
 		key.connection = over->connection;
 		stream = bpf_map_lookup_elem(&tls_streams, &key);
 	} else {
-		stream = rust__stream(thread, &key, under);
+		stream = stream__of_socket(thread, &key, under);
 	}
 	if (!stream)
 		return false;
