@@ -13,7 +13,7 @@ set -euo pipefail
 build=(g++ cmake ninja-build pkg-config ca-certificates
   clang-19 llvm-19 ccache mold
   libelf-dev zlib1g-dev libboost1.81-dev libboost-program-options1.81-dev libssl-dev
-  prometheus-cpp-dev libyaml-cpp-dev libre2-dev libfmt-dev libzydis-dev)
+  prometheus-cpp-dev libyaml-cpp-dev libre2-dev libfmt-dev libzydis-dev libnghttp2-dev)
 backports=(libbpf-dev bpftool)
 testbed=(nginx-common nginx haproxy redis-server redis-tools postgresql-common postgresql-15 postgresql-client-15 nats-server
   python3 python3-psycopg2 python3-redis nodejs)

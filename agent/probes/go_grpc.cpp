@@ -3,7 +3,6 @@
 #include "sonde/go_grpc.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <unordered_map>
 #include <unordered_set>
@@ -25,13 +24,13 @@
 #include "agent/probes/probe.hpp"
 #include "agent/probes/slot_ledger.hpp"
 #include "agent/probes/uprobe_loading.hpp"
+#include "agent/protocols/grpc_counted.hpp"
 #include "agent/protocols/private_connections.hpp"
 
 namespace sonde::go_grpc {
 
 namespace {
 
-using metrics::Type;
 using protocols::Role;
 using Skeleton = bpf::Skeleton<go_grpc_bpf>;
 
@@ -40,76 +39,10 @@ constexpr auto kTick = std::chrono::milliseconds(500);
 // again is shorter unless the program wants a longer one.
 constexpr std::uint64_t kEndsNs = 1'500'000'000;
 
-constexpr metrics::Desc kMetrics[] = {
-    {"grpc_server_handled_total",
-     Type::kCounter,
-     "gRPC calls that the service answered, by the code it gave. Source: grpc-go.",
-     "service grpc_service grpc_method grpc_code"},
-    {"grpc_server_handling_seconds",
-     Type::kHistogram,
-     "Time from the moment a gRPC call was taken up to its status. Source: grpc-go.",
-     "service grpc_service grpc_method"},
-    {"grpc_client_handled_total",
-     Type::kCounter,
-     "gRPC calls of the service that ended, by the code it saw; peer is the target as the program "
-     "wrote it where no connection was chosen. Source: grpc-go.",
-     "service peer grpc_service grpc_method grpc_code"},
-    {"grpc_client_handling_seconds",
-     Type::kHistogram,
-     "Time from the first attempt of a gRPC call of the service to its end. Source: grpc-go.",
-     "service peer grpc_service grpc_method"},
-    {"grpc_server_msg_received_total",
-     Type::kCounter,
-     "Messages of gRPC calls that the service received from callers. Source: grpc-go.",
-     "service grpc_service grpc_method"},
-    {"grpc_server_msg_sent_total",
-     Type::kCounter,
-     "Messages of gRPC calls that the service sent to callers. Source: grpc-go.",
-     "service grpc_service grpc_method"},
-    {"grpc_client_msg_received_total",
-     Type::kCounter,
-     "Messages that the service received in its gRPC calls. Source: grpc-go.",
-     "service grpc_service grpc_method"},
-    {"grpc_client_msg_sent_total",
-     Type::kCounter,
-     "Messages that the service sent in its gRPC calls, again with each attempt. Source: grpc-go.",
-     "service grpc_service grpc_method"},
-};
-
-// Of the table above.
-constexpr std::size_t kServerReceived = 4;
-constexpr std::size_t kServerSent = 5;
-constexpr std::size_t kClientReceived = 6;
-constexpr std::size_t kClientSent = 7;
-
-// As go-grpc-middleware spells them.
-constexpr std::array<std::string_view, 17> kCodes = {"OK",
-                                                     "Canceled",
-                                                     "Unknown",
-                                                     "InvalidArgument",
-                                                     "DeadlineExceeded",
-                                                     "NotFound",
-                                                     "AlreadyExists",
-                                                     "PermissionDenied",
-                                                     "ResourceExhausted",
-                                                     "FailedPrecondition",
-                                                     "Aborted",
-                                                     "OutOfRange",
-                                                     "Unimplemented",
-                                                     "Internal",
-                                                     "Unavailable",
-                                                     "DataLoss",
-                                                     "Unauthenticated"};
-
-// Those of grpc_service and grpc_method.
-std::pair<std::string_view, std::string_view> names_of(const sonde_go_grpc_key& key)
+// /package.Service/Method.
+std::string_view path_of(const sonde_go_grpc_key& key)
 {
-  std::string_view name(key.method, std::min<std::size_t>(key.method_length, sizeof key.method));
-  name.remove_prefix(name.starts_with('/') ? 1 : 0);
-  const auto slash = name.rfind('/');
-  if (slash == std::string_view::npos)
-    return {"other", "other"};
-  return {name.substr(0, slash), name.substr(slash + 1)};
+  return {key.method, std::min<std::size_t>(key.method_length, sizeof key.method)};
 }
 
 class GoGrpc : public Probe, private UprobeUser {
@@ -135,8 +68,15 @@ private:
   std::string_view name() const override { return "go_grpc"; }
   PlanResult plan(Subject& subject) override;
   Result<> attaching(const ProbedFile& file, const ProbePlan& plan) override;
-  void left(const ProbedFile&, const ProcessId& process) override { gone_.insert(process.tgid); }
+  void joined(const ProbedFile& file, const ProcessId& process) override;
+  void left(const ProbedFile& file, const ProcessId& process) override;
 
+  protocols::Connections* calls()
+  {
+    if (own_)
+      return &own_->connections();
+    return host_.connections ? host_.connections() : nullptr;
+  }
   void tick();
   // False while it is too early.
   bool count(protocols::Connections& to,
@@ -194,6 +134,22 @@ Result<> GoGrpc::attaching(const ProbedFile& file, const ProbePlan& plan)
   return {};
 }
 
+// Its calls are counted here, whatever the sockets show of them.
+void GoGrpc::joined(const ProbedFile&, const ProcessId& process)
+{
+  if (auto* to = calls(); to != nullptr)
+    for (const auto role : {Role::kServer, Role::kClient})
+      to->claim(process.tgid, role, "grpc");
+}
+
+void GoGrpc::left(const ProbedFile&, const ProcessId& process)
+{
+  gone_.insert(process.tgid);
+  if (auto* to = calls(); to != nullptr)
+    for (const auto role : {Role::kServer, Role::kClient})
+      to->give_up_claim(process.tgid, role, "grpc");
+}
+
 Result<> GoGrpc::connect()
 {
   rows_ = SONDE_TRY(bpf::Rows<sonde_go_grpc_row>::create(
@@ -211,7 +167,6 @@ bool GoGrpc::count(protocols::Connections& to,
                    const sonde_go_grpc_counts& fresh)
 {
   const bool client = key.role == SONDE_GRPC_CLIENT;
-  const auto [service, method] = names_of(key);
   const auto peer =
       client ? peers_.name(to, key.tgid, key.peer, key.peer_length, gone_.contains(key.tgid))
              : std::string_view{};
@@ -219,24 +174,17 @@ bool GoGrpc::count(protocols::Connections& to,
     waits_ = true;
     return false;
   }
-  const auto code = kCodes.at(std::min<std::size_t>(key.code, kCodes.size() - 1));
-  const std::span buckets(reinterpret_cast<const std::uint64_t*>(fresh.durations.buckets),
-                          SONDE_BUCKETS);
-  const bool timed = std::ranges::any_of(buckets, [](std::uint64_t n) { return n > 0; });
-  const protocols::Caller caller{.tgid = key.tgid, .slot = key.slot, .generation = key.generation};
-  to.record(caller,
+  const grpc::Handled handled{
+      .path = path_of(key),
+      .code = grpc::code_name(key.code),
+      .calls = fresh.requests,
+      .buckets =
+          std::span(reinterpret_cast<const std::uint64_t*>(fresh.durations.buckets), SONDE_BUCKETS),
+      .sum_ns = fresh.durations.sum};
+  to.record({.tgid = key.tgid, .slot = key.slot, .generation = key.generation},
             client ? Role::kClient : Role::kServer,
             *peer,
-            [&](protocols::SeriesRecorder& recorder) {
-              if (client)
-                recorder.count(kMetrics[2], {*peer, service, method, code}, fresh.requests);
-              else
-                recorder.count(kMetrics[0], {service, method, code}, fresh.requests);
-              if (timed && client)
-                recorder.merge(kMetrics[3], {*peer, service, method}, buckets, fresh.durations.sum);
-              else if (timed)
-                recorder.merge(kMetrics[1], {service, method}, buckets, fresh.durations.sum);
-            });
+            [&](protocols::SeriesRecorder& recorder) { grpc::record(handled, recorder); });
   return true;
 }
 
@@ -244,18 +192,11 @@ void GoGrpc::count_messages(protocols::Connections& to,
                             const sonde_go_grpc_key& key,
                             const sonde_go_grpc_counts& fresh)
 {
-  const bool client = key.role == SONDE_GRPC_CLIENT;
-  const auto [service, method] = names_of(key);
-  const protocols::Caller caller{.tgid = key.tgid, .slot = key.slot, .generation = key.generation};
-  const auto& received = kMetrics[client ? kClientReceived : kServerReceived];
-  const auto& sent = kMetrics[client ? kClientSent : kServerSent];
-  to.record(
-      caller, client ? Role::kClient : Role::kServer, {}, [&](protocols::SeriesRecorder& recorder) {
-        if (fresh.requests > 0)
-          recorder.count(received, {service, method}, fresh.requests);
-        if (fresh.sent > 0)
-          recorder.count(sent, {service, method}, fresh.sent);
-      });
+  const grpc::Passed passed{.path = path_of(key), .received = fresh.requests, .sent = fresh.sent};
+  to.record({.tgid = key.tgid, .slot = key.slot, .generation = key.generation},
+            key.role == SONDE_GRPC_CLIENT ? Role::kClient : Role::kServer,
+            {},
+            [&](protocols::SeriesRecorder& recorder) { grpc::record(passed, recorder); });
 }
 
 void GoGrpc::count_endings(protocols::Connections& to)
@@ -296,7 +237,7 @@ void GoGrpc::tick()
 {
   const auto row = counters();
   const auto events = row.calls + row.messages + row.endings;
-  auto* to = own_ ? &own_->connections() : host_.connections ? host_.connections() : nullptr;
+  auto* to = calls();
   if (to == nullptr || (events == counted_ && gone_.empty() && !waits_))
     return;
   counted_ = events;
@@ -364,6 +305,6 @@ Result<std::unique_ptr<Probe>> start(Host& host)
 
 }  // namespace
 
-extern const Family family{.name = "go_grpc", .start = &start, .metrics = kMetrics, .settings = {}};
+extern const Family family{.name = "go_grpc", .start = &start, .metrics = {}, .settings = {}};
 
 }  // namespace sonde::go_grpc

@@ -160,8 +160,10 @@ void GoHttp::joined(const ProbedFile& file, std::uint32_t tgid)
     apply(file.number, known);
     if (auto* to = requests(); to != nullptr) {
       to->routes().expect(to->owner_of({.tgid = tgid}));
-      for (const auto role : {protocols::Role::kServer, protocols::Role::kClient})
+      for (const auto role : {protocols::Role::kServer, protocols::Role::kClient}) {
         to->claim(tgid, role, "http1", true);
+        to->claim(tgid, role, "http2");
+      }
     }
   }
 }
@@ -175,7 +177,8 @@ void GoHttp::left(const ProbedFile& file, std::uint32_t tgid, Part part)
   counts_->gone(tgid);
   if (auto* to = requests(); to != nullptr)
     for (const auto role : {protocols::Role::kServer, protocols::Role::kClient})
-      to->give_up_claim(tgid, role, "http1");
+      for (const auto* protocol : {"http1", "http2"})
+        to->give_up_claim(tgid, role, protocol);
   found->second.processes.erase(tgid);
   if (found->second.processes.empty())
     files_.erase(found);

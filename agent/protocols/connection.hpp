@@ -29,6 +29,7 @@ class ConnectionOwner {
 public:
   virtual std::span<const Protocol* const> protocols() const = 0;
   virtual void exchange(Connection& connection, const Exchange& exchange) = 0;
+  virtual void progress(Connection& connection, const Exchange& exchange) = 0;
   virtual void malformed(Connection& connection, std::string_view reason) = 0;
   // Gauges; nothing when the connection has ended or is no longer decoded.
   virtual void activity(Connection& connection, std::optional<Activity> activity) = 0;
@@ -98,6 +99,7 @@ private:
   std::optional<Role> hint() const;
 
   void exchange(const Exchange& exchange) override;
+  void progress(const Exchange& exchange) override { owner_.progress(*this, exchange); }
   void malformed(std::string_view reason) override;
 
   ConnectionOwner& owner_;

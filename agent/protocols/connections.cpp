@@ -295,16 +295,25 @@ const Service* Connections::service_of_pair(std::uint64_t pair)
   return service.slot == SONDE_SLOT_OTHER ? nullptr : &service;
 }
 
+namespace {
+
+const Protocol& protocol_of(const Connection& connection, const Exchange& exchange)
+{
+  return exchange.within != nullptr ? *exchange.within : *connection.protocol();
+}
+
+}  // namespace
+
 void Connections::exchange(Connection& connection, const Exchange& exchange)
 {
-  if (is_claimed(connection)) {
+  const auto& protocol = protocol_of(connection, exchange);
+  if (is_claimed(connection, protocol)) {
     add(claimed_, 1);
     return;
   }
   add(exchanges_, 1);
   auto& live = live_of(connection);
   ++live.exchanges;
-  const auto& protocol = *connection.protocol();
   recorder_.point_at(connection.role(), services_.owner_of(connection.caller()), live);
   protocol.record(exchange, recorder_);
   if (observer_)
@@ -316,6 +325,16 @@ void Connections::exchange(Connection& connection, const Exchange& exchange)
                .exchange = exchange});
 }
 
+void Connections::progress(Connection& connection, const Exchange& exchange)
+{
+  const auto& protocol = protocol_of(connection, exchange);
+  if (protocol.progress == nullptr || is_claimed(connection, protocol))
+    return;
+  recorder_.point_at(
+      connection.role(), services_.owner_of(connection.caller()), live_of(connection));
+  protocol.progress(exchange, recorder_);
+}
+
 void Connections::malformed(Connection& connection, std::string_view reason)
 {
   errors_.count(connection.protocol()->name, reason);
@@ -324,7 +343,7 @@ void Connections::malformed(Connection& connection, std::string_view reason)
 void Connections::activity(Connection& connection, std::optional<Activity> activity)
 {
   auto& live = live_of(connection);
-  if (!activity || is_claimed(connection)) {
+  if (!activity || is_claimed(connection, *connection.protocol())) {
     recorder_.settle_levels(live.raised);
     return;
   }

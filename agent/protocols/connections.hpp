@@ -185,12 +185,13 @@ private:
 
   std::span<const Protocol* const> protocols() const override { return protocols_; }
   void exchange(Connection& connection, const Exchange& exchange) override;
+  void progress(Connection& connection, const Exchange& exchange) override;
   void malformed(Connection& connection, std::string_view reason) override;
   void activity(Connection& connection, std::optional<Activity> activity) override;
   void wish(Connection& connection, sonde_socket_direction direction, std::uint64_t wish) override;
 
   ConnectionView view_of(const Entry& entry) const;
-  bool is_claimed(const Connection& connection) const;
+  bool is_claimed(const Connection& connection, const Protocol& protocol) const;
   void link(std::uint32_t place, const sonde_socket_opened& record);
   void meet(std::uint64_t pair, std::uint64_t socket);
   void end_over(const sonde_socket_closed& record);

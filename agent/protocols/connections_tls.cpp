@@ -154,9 +154,9 @@ void Connections::give_up_claim(std::uint32_t tgid, Role role, std::string_view 
     claims_.erase(found);
 }
 
-bool Connections::is_claimed(const Connection& connection) const
+bool Connections::is_claimed(const Connection& connection, const Protocol& protocol) const
 {
-  if (claims_.empty() || connection.protocol() == nullptr)
+  if (claims_.empty())
     return false;
   const auto found = claims_.find(connection.caller().tgid);
   if (found == claims_.end())
@@ -164,7 +164,7 @@ bool Connections::is_claimed(const Connection& connection) const
   const bool tls = entries_[connection.place()].transport == SONDE_SOCKET_TLS;
   return std::ranges::any_of(found->second, [&](const Claim& claim) {
     return claim.role == connection.role() && (tls || !claim.tls_only) &&
-           claim.protocol == connection.protocol()->name;
+           claim.protocol == protocol.name;
   });
 }
 

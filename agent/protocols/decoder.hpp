@@ -16,6 +16,9 @@ class Sink {
 public:
   virtual ~Sink() = default;
   virtual void exchange(const Exchange& exchange) = 0;
+  // Messages of an exchange that goes on: those since the last call for it. Names, `within` and
+  // messages are valid.
+  virtual void progress(const Exchange& exchange) { static_cast<void>(exchange); }
   // What cannot be of this protocol; `reason` is a bounded word of the decoder's own. The decoder
   // goes on by itself at the next exchange it can find.
   virtual void malformed(std::string_view reason) = 0;

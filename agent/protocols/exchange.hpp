@@ -19,6 +19,8 @@ constexpr Direction opposite(Direction direction)
   return direction == Direction::kToServer ? Direction::kToClient : Direction::kToServer;
 }
 
+struct Protocol;
+
 // Texts are valid while the sink's call lasts. Times are CLOCK_MONOTONIC nanoseconds, those of the
 // read or write that carried the byte; 0 where that byte was never seen.
 struct Exchange {
@@ -35,6 +37,11 @@ struct Exchange {
   std::uint64_t request_bytes = 0;  // body or payload as the protocol defines it, framing excluded
   std::uint64_t response_bytes = 0;
   bool sizes_known = true;  // false when a hole or an upgrade leaves the sizes open
+  // Of protocols whose requests and responses are messages: those that Sink::progress() has not
+  // told.
+  std::uint64_t request_messages = 0;
+  std::uint64_t response_messages = 0;
+  const Protocol* within = nullptr;  // whose exchange it is where that is not the connection's own
 };
 
 }  // namespace sonde::protocols

@@ -22,9 +22,9 @@ using protocols::Role;
 constexpr Desc kMetrics[] = {
     {"http_requests_total",
      Type::kCounter,
-     "HTTP responses the service completed, seen on its sockets, or where those carry TLS in its "
-     "Go "
-     "runtime; interim responses are none, an upgrade counts once, path is a bounded route "
+     "HTTP responses the service completed, seen on its sockets or within its TLS, in Go programs "
+     "that serve TLS or HTTP/2 in their runtime; interim responses are none, an upgrade counts "
+     "once, path is a bounded route "
      "template.",
      "service method path status"},
     {"http_requests_aborted_total",
@@ -161,6 +161,17 @@ void record_called(const Exchange& exchange, Recorder& recorder)
                   recorder);
 }
 
+void merge(const Desc& family,
+           Recorder::Values values,
+           const Distribution& distribution,
+           Recorder& recorder)
+{
+  if (std::ranges::any_of(distribution.buckets, [](std::uint64_t n) { return n > 0; }))
+    recorder.merge(family, values, distribution.buckets, distribution.sum);
+}
+
+}  // namespace
+
 void record(const Exchange& exchange, Recorder& recorder)
 {
   if (recorder.role() == Role::kServer)
@@ -174,17 +185,6 @@ void level(const protocols::Activity& activity, std::int64_t by, Recorder& recor
   if (recorder.role() == Role::kServer && activity.in_flight > 0)
     recorder.adjust(kInFlight, {}, by * static_cast<std::int64_t>(activity.in_flight));
 }
-
-void merge(const Desc& family,
-           Recorder::Values values,
-           const Distribution& distribution,
-           Recorder& recorder)
-{
-  if (std::ranges::any_of(distribution.buckets, [](std::uint64_t n) { return n > 0; }))
-    recorder.merge(family, values, distribution.buckets, distribution.sum);
-}
-
-}  // namespace
 
 std::string_view known_method(std::string_view method)
 {

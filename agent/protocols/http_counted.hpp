@@ -11,6 +11,10 @@
 
 namespace sonde::http1 {
 
+// One that was seen on a connection, and what it means that some are under way.
+void record(const protocols::Exchange& exchange, protocols::Recorder& recorder);
+void level(const protocols::Activity& activity, std::int64_t by, protocols::Recorder& recorder);
+
 // The method as a label.
 std::string_view known_method(std::string_view method);
 

@@ -62,6 +62,8 @@ struct Protocol {
   std::span<const Setting> settings = {};
   // The word that selects it in `sonde tail` beside its name: http, sql.
   std::string_view group = {};
+  // Of protocols that count messages as they pass.
+  void (*progress)(const Exchange& exchange, Recorder& recorder) = nullptr;
   // Exchange::target may be shown as it is: a bounded name such as a table's, never a path or key.
   bool target_is_name = false;
 };

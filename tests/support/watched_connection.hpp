@@ -27,6 +27,7 @@ public:
     log.push_back(std::string(connection.role() == Role::kServer ? "s " : "c ") +
                   std::string(exchange.target) + kEnds[static_cast<int>(exchange.end)]);
   }
+  void progress(Connection&, const Exchange&) override {}
   void malformed(Connection&, std::string_view) override { ++malformed_; }
   void activity(Connection&, std::optional<Activity> activity) override
   {

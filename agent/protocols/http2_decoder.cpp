@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/protocols/http2_decoder.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace sonde::http2 {
+
+namespace {
+
+// Smaller ones are not worth a change of what is wanted.
+constexpr std::uint64_t kWorthSkipping = 4096;
+
+std::uint32_t word_of(std::string_view bytes)
+{
+  std::uint32_t value = 0;
+  for (const char byte : bytes.substr(0, 4))
+    value = value << 8U | static_cast<unsigned char>(byte);
+  return value;
+}
+
+}  // namespace
+
+Decoder::Decoder(bool from_start)
+    : sides_{Side(Direction::kToServer, from_start), Side(Direction::kToClient, from_start)},
+      go_away_(std::numeric_limits<std::uint32_t>::max())
+{
+}
+
+std::size_t Decoder::data(Direction direction, const protocols::Piece& piece, Sink& sink)
+{
+  auto& frames = side(direction).frames;
+  if (!frames.lost() || (piece.starts_call && frames.resume(piece.bytes)))
+    follow(direction, {.bytes = piece.bytes, .time_ns = piece.time_ns}, sink);
+  tell_messages(sink);
+  return piece.bytes.size();
+}
+
+void Decoder::hole(Direction direction, std::uint64_t bytes, std::uint64_t time_ns, Sink& sink)
+{
+  if (!side(direction).frames.lost())
+    follow(direction, {.hole = bytes, .time_ns = time_ns}, sink);
+  tell_messages(sink);
+}
+
+void Decoder::follow(Direction direction, FrameReader::Input input, Sink& sink)
+{
+  auto& frames = side(direction).frames;
+  while (const auto event = frames.next(input)) {
+    switch (event->kind) {
+    case Event::Kind::kBegin:
+      begins(direction);
+      break;
+    case Event::Kind::kContent:
+      content(direction, *event, sink);
+      break;
+    case Event::Kind::kEnd:
+      ends(direction, *event, input.time_ns, sink);
+      break;
+    case Event::Kind::kMalformed:
+      sink.malformed(event->reason);
+      [[fallthrough]];
+    case Event::Kind::kLost:
+      lose(direction);
+      return;
+    }
+  }
+}
+
+void Decoder::begins(Direction direction)
+{
+  auto& at = side(direction);
+  const auto& frame = at.frames.frame();
+  if (!frame.holds_block() || frame.type == kContinuation)
+    return;
+  at.fields.clear();
+  at.block_ns = at.frames.first_ns();
+  at.block_read = true;
+  at.block_missing = false;
+  at.block_ends_stream = frame.has(Frame::kEndStream) && frame.type == kHeaders;
+  at.block_counts = frame.type == kHeaders && frame.stream % 2 == 1;
+}
+
+void Decoder::content(Direction direction, const Event& event, Sink& sink)
+{
+  auto& at = side(direction);
+  if (at.frames.frame().holds_block())
+    block_content(at, event, sink);
+  else
+    data_content(direction, event);
+}
+
+void Decoder::block_content(Side& at, const Event& event, Sink& sink)
+{
+  if (event.hole > 0) {
+    at.block_missing = true;
+    at.headers.lose();
+    return;
+  }
+  if (!at.block_read || at.block_missing)
+    return;
+  const auto outcome =
+      at.headers.feed(event.bytes, false, [&at](std::string_view name, std::string_view value) {
+        at.fields.add(name, value);
+      });
+  if (outcome == HeaderBlocks::Outcome::kRead)
+    return;
+  at.block_read = false;
+  at.fields.miss();
+  if (outcome == HeaderBlocks::Outcome::kMalformed)
+    sink.malformed("header_block");
+}
+
+void Decoder::data_content(Direction direction, const Event& event)
+{
+  const auto id = side(direction).frames.frame().stream;
+  auto* stream = find(id);
+  if (stream == nullptr)
+    return;
+  const bool request = direction == Direction::kToServer;
+  (request ? stream->request_bytes : stream->response_bytes) += event.bytes.size() + event.hole;
+  if (stream->grpc == Maybe::kNo)
+    return;
+  auto& messages = request ? stream->request_messages : stream->response_messages;
+  const auto before = stream->untold();
+  if (event.hole > 0)
+    messages.skip(event.hole);
+  else
+    messages.feed(event.bytes);
+  if (before == 0 && stream->untold() > 0)
+    touched_.push_back(id);
+}
+
+void Decoder::ends(Direction direction, const Event& event, std::uint64_t time_ns, Sink& sink)
+{
+  const auto& frames = side(direction).frames;
+  const auto& frame = frames.frame();
+  if (frame.holds_block() && frames.block_ends())
+    block_ended(direction, time_ns, sink);
+  else if (frame.type == kData && frame.has(Frame::kEndStream))
+    stream_ended(direction, frame.stream, time_ns, sink);
+  else if (frame.type == kRstStream)
+    reset(direction, frame.stream, word_of(event.bytes), time_ns, sink);
+  else if (frame.type == kGoAway && direction == Direction::kToClient)
+    go_away(word_of(event.bytes) & 0x7fff'ffffU);
+}
+
+// Nothing is known of what passes from here on, until frames are found again.
+void Decoder::lose(Direction direction)
+{
+  side(direction).headers.lose();
+  for (auto& [id, stream] : streams_) {
+    stream.unsure = true;
+    stream.request_unsure = stream.request_unsure || direction == Direction::kToServer;
+    count(stream);
+  }
+}
+
+void Decoder::end_of_stream(Direction, std::uint64_t, Sink&) {}
+
+void Decoder::closed(End how, std::uint64_t time_ns, Sink& sink)
+{
+  std::vector<std::uint32_t> ids;
+  ids.reserve(streams_.size());
+  for (const auto& [id, stream] : streams_)
+    ids.push_back(id);
+  std::ranges::sort(ids);
+  for (const auto id : ids) {
+    auto& stream = streams_.at(id);
+    if (stream.response_ended)
+      emit(stream, End::kComplete, time_ns, sink);
+    else if (stream.asked && !stream.unsure)
+      emit(stream, how, time_ns, sink);
+    forget(id);
+  }
+}
+
+protocols::Appetite Decoder::appetite(Direction direction) const
+{
+  protocols::Appetite wanted{.mode = protocols::Appetite::Mode::kFull};
+  const auto& frames = side(direction).frames;
+  auto left = frames.left();
+  if (left < kWorthSkipping || frames.frame().type != kData)
+    return wanted;
+  const auto found = streams_.find(frames.frame().stream);
+  if (found != streams_.end() && found->second.grpc != Maybe::kNo) {
+    const auto& stream = found->second;
+    const auto& messages =
+        direction == Direction::kToServer ? stream.request_messages : stream.response_messages;
+    if (messages.follows())
+      left = std::min(left, messages.left());
+  }
+  if (left >= kWorthSkipping)
+    wanted.skip = left;
+  return wanted;
+}
+
+Stream* Decoder::find(std::uint32_t id)
+{
+  const auto found = streams_.find(id);
+  return found == streams_.end() ? nullptr : &found->second;
+}
+
+void Decoder::forget(std::uint32_t id)
+{
+  const auto found = streams_.find(id);
+  if (found == streams_.end())
+    return;
+  in_flight_ -= found->second.counted ? 1 : 0;
+  streams_.erase(found);
+}
+
+// As in flight, or no longer.
+void Decoder::count(Stream& stream)
+{
+  const bool now =
+      stream.asked && !stream.response_ended && !stream.unsure && stream.grpc == Maybe::kNo;
+  if (now != std::exchange(stream.counted, now))
+    now ? ++in_flight_ : --in_flight_;
+}
+
+}  // namespace sonde::http2

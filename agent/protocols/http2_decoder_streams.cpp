@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+// From header blocks, ends and resets to exchanges.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "agent/protocols/grpc_counted.hpp"
+#include "agent/protocols/http2_decoder.hpp"
+
+namespace sonde::http2 {
+
+namespace {
+
+// RFC 9113 section 7.
+constexpr std::uint32_t kRefusedStream = 7;
+constexpr std::uint32_t kCancel = 8;
+constexpr std::uint32_t kEnhanceYourCalm = 11;
+constexpr std::uint32_t kInadequateSecurity = 12;
+
+// Of gRPC.
+constexpr std::uint8_t kCanceled = 1;
+constexpr std::uint8_t kDeadlineExceeded = 4;
+constexpr std::uint8_t kPermissionDenied = 7;
+constexpr std::uint8_t kResourceExhausted = 8;
+constexpr std::uint8_t kInternal = 13;
+
+// "HTTP to gRPC Status Code Mapping", for what did not come from a gRPC server.
+std::uint8_t code_of_status(std::uint16_t status)
+{
+  switch (status) {
+  case 400:
+    return 13;  // Internal
+  case 401:
+    return 16;  // Unauthenticated
+  case 403:
+    return kPermissionDenied;
+  case 404:
+    return 12;  // Unimplemented
+  case 429:
+  case 502:
+  case 503:
+  case 504:
+    return 14;  // Unavailable
+  default:
+    return 2;  // Unknown
+  }
+}
+
+// "gRPC over HTTP2", Errors. Who cancels when its time is up says no more than CANCEL; the clock
+// runs from a little before the head is written.
+std::uint8_t code_of_reset(std::uint32_t error, const Stream& stream, std::uint64_t time_ns)
+{
+  constexpr std::uint64_t kEarly = 2'000'000;
+  switch (error) {
+  case kCancel: {
+    const auto took_ns = time_ns - std::min(time_ns, stream.request_first_ns);
+    const bool late = stream.timeout_ns > 0 &&
+                      took_ns + std::max(kEarly, stream.timeout_ns / 64) >= stream.timeout_ns;
+    return late ? kDeadlineExceeded : kCanceled;
+  }
+  case kEnhanceYourCalm:
+    return kResourceExhausted;
+  case kInadequateSecurity:
+    return kPermissionDenied;
+  default:
+    return kInternal;
+  }
+}
+
+std::string_view call_status(const Stream& stream)
+{
+  if (stream.code)
+    return grpc::code_name(*stream.code);
+  if (stream.code_unknown || stream.status == 0)
+    return "other";
+  return grpc::code_name(code_of_status(stream.status));
+}
+
+std::string_view status_text(std::uint16_t status, fmt::basic_memory_buffer<char, 8>& buffer)
+{
+  if (status == 0)
+    return "unknown";
+  fmt::format_to(std::back_inserter(buffer), "{}", status);
+  return {buffer.data(), buffer.size()};
+}
+
+}  // namespace
+
+void Decoder::block_ended(Direction direction, std::uint64_t time_ns, Sink& sink)
+{
+  auto& at = side(direction);
+  const auto id = at.frames.frame().stream;
+  if (at.block_read && !at.block_missing) {
+    const auto outcome = at.headers.feed({}, true, [](std::string_view, std::string_view) {});
+    if (outcome == HeaderBlocks::Outcome::kMalformed)
+      sink.malformed("header_block");
+    if (outcome != HeaderBlocks::Outcome::kRead)
+      at.fields.miss();
+  }
+  if (!at.block_counts)
+    return;
+  if (direction == Direction::kToServer)
+    request_head(id, time_ns, sink);
+  else
+    response_head(id, time_ns, sink);
+  if (at.block_ends_stream)
+    stream_ended(direction, id, time_ns, sink);
+}
+
+// Or trailers, which say nothing.
+void Decoder::request_head(std::uint32_t id, std::uint64_t time_ns, Sink& sink)
+{
+  auto& at = side(Direction::kToServer);
+  auto* stream = find(id);
+  const bool asks = id > last_asked_;
+  if (asks) {
+    last_asked_ = id;
+    // Answers without a request: to what was asked before the connection was joined, or upgraded.
+    std::erase_if(streams_, [&](const auto& one) { return one.first < id && !one.second.asked; });
+  }
+  if (at.block_missing || (stream != nullptr && stream->asked) || !asks || id > go_away_)
+    return;
+  if (stream == nullptr) {
+    if (streams_.size() >= kMostStreams) {
+      sink.malformed("streams");
+      return;
+    }
+    stream = &streams_[id];
+  }
+  stream->asked = true;
+  stream->method = at.fields.method();
+  std::swap(stream->path, at.fields.path());
+  stream->request_first_ns = at.block_ns;
+  stream->request_last_ns = time_ns;
+  stream->timeout_ns = at.fields.timeout_ns();
+  stream->grpc = at.fields.is_grpc();
+  count(*stream);
+  // The answer was seen before.
+  if (stream->response_ended && !at.block_ends_stream)
+    stream_ended(Direction::kToClient, id, stream->response_last_ns, sink);
+}
+
+void Decoder::response_head(std::uint32_t id, std::uint64_t time_ns, Sink& sink)
+{
+  auto& at = side(Direction::kToClient);
+  const auto& fields = at.fields;
+  auto* stream = find(id);
+  if (stream == nullptr) {
+    // Its request's tap has not fired yet, or it is of before.
+    if (id <= last_asked_ || streams_.size() >= kMostStreams)
+      return;
+    stream = &streams_[id];
+  }
+  if (at.block_missing) {
+    stream->unsure = true;
+    count(*stream);
+    return;
+  }
+  if (fields.status() >= 100 && fields.status() < 200)
+    return;
+  if (at.block_ends_stream) {
+    stream->code = fields.code(stream->response_messages.count() > 0);
+    stream->code_unknown = fields.may_have_code();
+  }
+  if (stream->answered || (fields.status() == 0 && !fields.may_have_status()))
+    return;
+  // A head without the fields that are unknown is none where the response has begun.
+  if (fields.status() == 0 && stream->unsure)
+    return;
+  stream->answered = true;
+  stream->status = fields.status();
+  stream->response_first_ns = at.block_ns;
+  if (stream->grpc == Maybe::kUnknown && fields.is_grpc() != Maybe::kUnknown)
+    stream->grpc = fields.is_grpc();
+  count(*stream);
+  if (stream->asked && stream->method == "CONNECT" && stream->status / 100 == 2) {
+    stream->unsure = true;
+    emit(*stream, End::kComplete, time_ns, sink);
+    forget(id);
+  }
+}
+
+void Decoder::stream_ended(Direction direction, std::uint32_t id, std::uint64_t time_ns, Sink& sink)
+{
+  auto* stream = find(id);
+  if (stream == nullptr)
+    return;
+  if (direction == Direction::kToServer) {
+    stream->request_ended = true;
+    stream->request_last_ns = time_ns;
+  } else {
+    stream->response_ended = true;
+    stream->response_last_ns = time_ns;
+    count(*stream);
+  }
+  const bool over = stream->request_ended || stream->request_unsure || stream->is_call();
+  if (!stream->asked || !stream->response_ended || !over)
+    return;
+  emit(*stream, End::kComplete, time_ns, sink);
+  forget(id);
+}
+
+void Decoder::reset(
+    Direction by, std::uint32_t id, std::uint32_t error, std::uint64_t time_ns, Sink& sink)
+{
+  auto* stream = find(id);
+  if (stream == nullptr)
+    return;
+  if (stream->asked && stream->response_ended) {
+    emit(*stream, End::kComplete, time_ns, sink);
+  } else if (stream->asked && stream->is_call()) {
+    // What was refused was not looked at, and is tried again.
+    if (error != kRefusedStream) {
+      stream->code = code_of_reset(error, *stream, time_ns);
+      emit(*stream, End::kComplete, time_ns, sink);
+    }
+  } else if (stream->asked) {
+    const auto how = by == Direction::kToServer ? End::kClientClosed : End::kServerClosed;
+    emit(*stream, how, time_ns, sink);
+  }
+  forget(id);
+}
+
+// Streams beyond are not looked at, and are tried again elsewhere.
+void Decoder::go_away(std::uint32_t last)
+{
+  go_away_ = std::min(go_away_, last);
+  std::vector<std::uint32_t> beyond;
+  for (const auto& [id, stream] : streams_)
+    if (id > go_away_ && !stream.answered)
+      beyond.push_back(id);
+  for (const auto id : beyond)
+    forget(id);
+}
+
+void Decoder::emit(Stream& stream, End how, std::uint64_t time_ns, Sink& sink)
+{
+  const bool call = stream.is_call();
+  fmt::basic_memory_buffer<char, 8> status;
+  protocols::Exchange exchange{
+      .operation = stream.method,
+      .target = stream.path,
+      .status = status_text(stream.status, status),
+      .end = how,
+      .request_first_ns = stream.request_first_ns,
+      .request_last_ns = stream.request_last_ns,
+      .response_first_ns = stream.response_first_ns,
+      .response_last_ns = stream.response_ended ? stream.response_last_ns : time_ns,
+      .request_bytes = stream.request_bytes,
+      .response_bytes = stream.response_bytes,
+      .sizes_known = !stream.unsure,
+  };
+  if (call) {
+    exchange.within = &grpc::protocol;
+    exchange.request_messages = stream.request_messages.count() - stream.request_told;
+    exchange.response_messages = stream.response_messages.count() - stream.response_told;
+    exchange.status = how == End::kComplete ? call_status(stream) : std::string_view{};
+  } else if (how == End::kComplete && !stream.answered) {
+    return;  // what it answered was not seen
+  }
+  sink.exchange(exchange);
+}
+
+void Decoder::tell_messages(Sink& sink)
+{
+  for (const auto id : touched_) {
+    auto* stream = find(id);
+    if (stream == nullptr || !stream->asked || stream->grpc != Maybe::kYes)
+      continue;
+    sink.progress({.operation = stream->method,
+                   .target = stream->path,
+                   .request_messages = stream->request_messages.count() - stream->request_told,
+                   .response_messages = stream->response_messages.count() - stream->response_told,
+                   .within = &grpc::protocol});
+    stream->request_told = stream->request_messages.count();
+    stream->response_told = stream->response_messages.count();
+  }
+  touched_.clear();
+}
+
+}  // namespace sonde::http2
