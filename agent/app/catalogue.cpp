@@ -17,8 +17,10 @@ std::vector<CatalogueSection> catalogue(std::span<const Family* const> families,
                                         std::span<const metrics::Desc> self)
 {
   std::vector<CatalogueSection> sections;
+  // Some count for protocols only.
   for (const auto* family : families)
-    sections.push_back({fmt::format("probe family {}", family->name), family->metrics});
+    if (!family->metrics.empty())
+      sections.push_back({fmt::format("probe family {}", family->name), family->metrics});
   for (const auto* collector : collectors)
     sections.push_back({fmt::format("collector {}{}",
                                     collector->name,
@@ -33,9 +35,12 @@ std::vector<CatalogueSection> catalogue()
 {
   auto sections = catalogue(families(), collectors(), scrape_metrics(), self_metrics());
   // Behind the probe families: their metrics come from the socket tap.
-  auto at = sections.begin() + static_cast<std::ptrdiff_t>(families().size());
+  auto at = std::ranges::find_if(sections, [](const CatalogueSection& section) {
+    return section.title.starts_with("collector ");
+  });
   for (const auto* protocol : protocols::protocols())
-    at = sections.insert(at, {fmt::format("protocol {}", protocol->name), protocol->metrics}) + 1;
+    if (!protocol->metrics.empty())
+      at = sections.insert(at, {fmt::format("protocol {}", protocol->name), protocol->metrics}) + 1;
   return sections;
 }
 
