@@ -193,7 +193,7 @@ std::string reason_of(const ExplainedProcess& process, const Explanation& explan
     return std::string(kTapAbsent);
   auto most = static_cast<std::size_t>(Unseen::kNoTraffic);
   for (const auto& connection : process.connections) {
-    if (connection.reason.empty())
+    if (connection.reason.empty() || connection.reason == word_of(Unseen::kClaimed))
       return {};
     const auto word = std::ranges::find(protocols::kUnseenWords, connection.reason);
     if (word != protocols::kUnseenWords.end())
@@ -214,6 +214,7 @@ constexpr Meaning kMeanings[] = {
     {"sockets_not_readable", "its descriptors could not be read: run this as root"},
     {"tap_not_attached", "the agent does not see what passes through sockets"},
     {"no_traffic_yet", "nothing has passed since the agent started"},
+    {"counted_by_probes", "probes within the program count what passes"},
     {"undecided", "too little has passed to tell the protocol"},
     {"handed_over", "it was upgraded or tunnelled to what is not decoded"},
     {"not_recognised", "its first bytes are of no protocol that is known"},

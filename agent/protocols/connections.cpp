@@ -207,6 +207,8 @@ void Connections::after_record(std::uint32_t place)
 {
   auto& entry = entries_[place];
   auto& live = *entry.live;
+  if (live.claimed >= Live::kEnoughClaimed)
+    live.connection.ignore(Unseen::kClaimed);
   if (live.connection.ignored()) {
     entry.caller = live.connection.caller();
     entry.unseen = live.connection.unseen();
@@ -307,12 +309,14 @@ const Protocol& protocol_of(const Connection& connection, const Exchange& exchan
 void Connections::exchange(Connection& connection, const Exchange& exchange)
 {
   const auto& protocol = protocol_of(connection, exchange);
+  auto& live = live_of(connection);
   if (is_claimed(connection, protocol)) {
     add(claimed_, 1);
+    ++live.claimed;
     return;
   }
   add(exchanges_, 1);
-  auto& live = live_of(connection);
+  live.claimed = 0;
   ++live.exchanges;
   recorder_.point_at(connection.role(), services_.owner_of(connection.caller()), live);
   protocol.record(exchange, recorder_);

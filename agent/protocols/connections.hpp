@@ -146,9 +146,10 @@ public:
   void end_orphans(const std::function<bool(std::uint32_t)>& is_alive);
 
   // A richer source counts what processes do in this role, of a protocol by that name (a uprobe in
-  // the program itself, which knows more of each request): their connections are followed as ever,
-  // but their exchanges are not recorded. On the loop's thread; a claim that is given up counts no
-  // more from the next exchange on. `tls_only`: but for what passes in plain text.
+  // the program itself, which knows more of each request): their exchanges are not recorded, and
+  // after some of them in a row nothing is read of the connection any more. On the loop's thread; a
+  // claim that is given up counts no more from the next exchange on. `tls_only`: but for what
+  // passes in plain text.
   void claim(std::uint32_t tgid, Role role, std::string_view protocol, bool tls_only = false);
   void give_up_claim(std::uint32_t tgid, Role role, std::string_view protocol);
 

@@ -18,6 +18,9 @@ inline void add(std::atomic<std::uint64_t>& to, std::uint64_t n)
 }
 
 struct Connections::Live final : PeerSource {
+  // So many in a row, and the connection is not looked at any more.
+  static constexpr std::uint32_t kEnoughClaimed = 16;
+
   Live(Connections& owner, std::uint32_t place, const sonde_socket_opened& opened)
       : connection(owner, place, opened), table(owner), addresses(Addresses::of(opened)),
         peer_id(opened.peer), is_unix(opened.transport == SONDE_SOCKET_UNIX)
@@ -56,6 +59,7 @@ struct Connections::Live final : PeerSource {
   std::string peer_name;
   RaisedLevels raised;
   std::uint64_t exchanges = 0;
+  std::uint32_t claimed = 0;  // exchanges in a row that a richer source counts
   std::uint64_t lost_bytes = 0;
   bool is_unix;
   bool peer_known = false;

@@ -50,7 +50,8 @@ void Connections::survey()
     if (entry.id == 0)
       continue;
     const auto& caller = entry.live ? entry.live->connection.caller() : entry.caller;
-    const auto unseen = entry.live ? entry.live->connection.unseen() : entry.unseen;
+    auto unseen = entry.live ? entry.live->connection.unseen() : entry.unseen;
+    unseen = is_seen(unseen) ? Unseen::kNothing : unseen;
     const auto [known, fresh] = processes.try_emplace(caller.tgid, unseen);
     if (!fresh && known->second != Unseen::kNothing)
       known->second = unseen == Unseen::kNothing ? unseen : std::max(known->second, unseen);

@@ -169,5 +169,23 @@ TEST_F(ConnectionsTls, WhatIsClaimedIsNotRecordedUntilTheClaimIsGivenUp)
   EXPECT_EQ(asked("api"), "1");
 }
 
+TEST_F(ConnectionsTls, WhatIsClaimedIsSoonNotReadAnyMore)
+{
+  tap.connections.claim(20, Role::kClient, "lines");
+  auto tls = over(client, 3, kClient, true);
+  tap.open(tls);
+  for (int i = 0; i < 100; ++i)
+    ask(tls, "/a");
+  EXPECT_LT(tap.connections.counts().claimed, 100U);
+  auto unseen = Unseen::kNothing;
+  tap.connections.look([&](const ConnectionView& view) {
+    if (view.transport == SONDE_SOCKET_TLS)
+      unseen = view.unseen;
+  });
+  EXPECT_EQ(word_of(unseen), "counted_by_probes");
+  tap.connections.survey();
+  EXPECT_EQ(asked("api"), "none");
+}
+
 }  // namespace
 }  // namespace sonde::protocols
