@@ -76,12 +76,12 @@ std::optional<Shape> shape_of(std::uint8_t type)
   }
 }
 
-bool is_plausible(std::string_view header, Direction from, bool in_block)
+bool is_plausible(std::string_view header, Direction from, std::uint32_t most, bool in_block)
 {
   const auto frame = frame_of(header);
   const auto shape = shape_of(frame.type);
   if (!shape || (frame.flags & ~shape->flags) != 0 || frame.length < shape->least ||
-      frame.length > shape->most || word_at(header, 5) != frame.stream)
+      frame.length > shape->most || word_at(header, 5) > most)
     return false;
   if (frame.type != kWindowUpdate && (frame.stream != 0) != shape->of_stream)
     return false;
@@ -96,12 +96,12 @@ bool is_plausible(std::string_view header, Direction from, bool in_block)
 
 }  // namespace
 
-Match begins_with_frames(std::string_view bytes, Direction from)
+Match begins_with_frames(std::string_view bytes, Direction from, std::uint32_t most)
 {
   bool headers = false;
   bool in_block = false;
   while (bytes.size() >= kHeaderBytes) {
-    if (!is_plausible(bytes, from, in_block))
+    if (!is_plausible(bytes, from, most, in_block))
       return Match::kNo;
     const auto frame = frame_of(bytes);
     headers = headers || frame.type == kHeaders;
@@ -117,7 +117,9 @@ Match begins_with_frames(std::string_view bytes, Direction from)
 
 bool FrameReader::resume(std::string_view bytes)
 {
-  if (bytes.size() < kHeaderSize || begins_with_frames(bytes, from_) == Match::kNo)
+  const auto most = highest_ == 0 ? kStreamMask : highest_ + kMostUnseen;
+  if (bytes.size() < kHeaderSize ||
+      begins_with_frames(bytes, from_, std::min(most, kStreamMask)) == Match::kNo)
     return false;
   state_ = State::kHeader;
   block_ = 0;
@@ -212,6 +214,7 @@ FrameReader::Event FrameReader::begin()
 {
   const bool pads = frame_.type == kData || frame_.type == kHeaders || frame_.type == kPushPromise;
   const bool padded = pads && frame_.has(Frame::kPadded);
+  highest_ = std::max(highest_, frame_.stream);
   left_ = frame_.length;
   padding_ = 0;
   front_ = frame_.type == kHeaders && frame_.has(Frame::kHasPriority) ? kPriorityBytes

@@ -47,8 +47,10 @@ struct Frame {
 };
 
 // Whether the bytes, which `from` says, begin with frames: for a connection that is joined in the
-// middle.
-protocols::Match begins_with_frames(std::string_view bytes, protocols::Direction from);
+// middle. No stream is above `most`.
+protocols::Match begins_with_frames(std::string_view bytes,
+                                    protocols::Direction from,
+                                    std::uint32_t most = 0x7fff'ffff);
 
 class FrameReader {
 public:
@@ -112,6 +114,8 @@ private:
     kLost,
   };
   static constexpr std::size_t kHeaderSize = 9;
+  // Streams that may have been opened while nothing was seen.
+  static constexpr std::uint32_t kMostUnseen = 1U << 16U;
 
   std::optional<Event> preface(Input& input);
   std::optional<Event> header(Input& input);
@@ -130,8 +134,9 @@ private:
   std::uint8_t front_ = 0;
   std::array<char, kHeaderSize> small_{};
   Frame frame_;
-  std::uint32_t left_ = 0;   // of the content
-  std::uint32_t block_ = 0;  // the stream of a header block that goes on
+  std::uint32_t left_ = 0;     // of the content
+  std::uint32_t block_ = 0;    // the stream of a header block that goes on
+  std::uint32_t highest_ = 0;  // stream so far
   std::uint64_t first_ns_ = 0;
 };
 
