@@ -95,6 +95,7 @@ void Decoder::block_content(Side& at, const Event& event, Sink& sink)
 {
   if (event.hole > 0) {
     at.block_missing = true;
+    at.fields.miss();
     at.headers.lose();
     return;
   }
@@ -123,12 +124,11 @@ void Decoder::data_content(Direction direction, const Event& event)
   if (stream->grpc == Maybe::kNo)
     return;
   auto& messages = request ? stream->request_messages : stream->response_messages;
-  const auto before = stream->untold();
   if (event.hole > 0)
     messages.skip(event.hole);
   else
     messages.feed(event.bytes);
-  if (before == 0 && stream->untold() > 0)
+  if (stream->untold() > 0 && (touched_.empty() || touched_.back() != id))
     touched_.push_back(id);
 }
 
@@ -168,9 +168,9 @@ void Decoder::closed(End how, std::uint64_t time_ns, Sink& sink)
   std::ranges::sort(ids);
   for (const auto id : ids) {
     auto& stream = streams_.at(id);
-    if (stream.response_ended)
+    if (stream.asked && stream.response_ended)
       emit(stream, End::kComplete, time_ns, sink);
-    else if (stream.asked && !stream.unsure)
+    else if (stream.asked && !stream.unsure && !stream.may_be_answered)
       emit(stream, how, time_ns, sink);
     forget(id);
   }
@@ -202,20 +202,31 @@ Stream* Decoder::find(std::uint32_t id)
   return found == streams_.end() ? nullptr : &found->second;
 }
 
+// As find(), or a new one whose request's tap has not fired yet.
+Stream* Decoder::find_answered(std::uint32_t id)
+{
+  auto* stream = find(id);
+  if (stream != nullptr || id <= last_asked_ || streams_.size() >= kMostStreams)
+    return stream;
+  ++unasked_;
+  return &streams_[id];
+}
+
 void Decoder::forget(std::uint32_t id)
 {
   const auto found = streams_.find(id);
   if (found == streams_.end())
     return;
   in_flight_ -= found->second.counted ? 1 : 0;
+  unasked_ -= found->second.asked ? 0 : 1;
   streams_.erase(found);
 }
 
 // As in flight, or no longer.
 void Decoder::count(Stream& stream)
 {
-  const bool now =
-      stream.asked && !stream.response_ended && !stream.unsure && stream.grpc == Maybe::kNo;
+  const bool now = stream.asked && !stream.response_ended && !stream.unsure &&
+                   !stream.may_be_answered && stream.grpc == Maybe::kNo;
   if (now != std::exchange(stream.counted, now))
     now ? ++in_flight_ : --in_flight_;
 }

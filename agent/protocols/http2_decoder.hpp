@@ -79,8 +79,11 @@ private:
   void
   reset(Direction by, std::uint32_t id, std::uint32_t error, std::uint64_t time_ns, Sink& sink);
   void go_away(std::uint32_t last);
+  void catch_up(std::uint32_t id, Sink& sink);
+  void tunnels(std::uint32_t id, std::uint64_t time_ns, Sink& sink);
 
   Stream* find(std::uint32_t id);
+  Stream* find_answered(std::uint32_t id);
   void emit(Stream& stream, End how, std::uint64_t time_ns, Sink& sink);
   void forget(std::uint32_t id);
   void count(Stream& stream);
@@ -92,6 +95,7 @@ private:
   std::uint32_t last_asked_ = 0;        // the highest stream of a request
   std::uint32_t go_away_;               // the highest that the server takes
   std::uint32_t in_flight_ = 0;
+  std::size_t unasked_ = 0;  // streams of which only the answer was seen
 };
 
 }  // namespace sonde::http2

@@ -66,6 +66,11 @@ std::uint8_t code_of_reset(std::uint32_t error, const Stream& stream, std::uint6
   }
 }
 
+bool is_tunnel(const Stream& stream)
+{
+  return stream.asked && stream.method == "CONNECT" && stream.status / 100 == 2;
+}
+
 std::string_view call_status(const Stream& stream)
 {
   if (stream.code)
@@ -115,9 +120,11 @@ void Decoder::request_head(std::uint32_t id, std::uint64_t time_ns, Sink& sink)
   if (asks) {
     last_asked_ = id;
     // Answers without a request: to what was asked before the connection was joined, or upgraded.
-    std::erase_if(streams_, [&](const auto& one) { return one.first < id && !one.second.asked; });
+    if (unasked_ > 0)
+      unasked_ -= std::erase_if(
+          streams_, [id](const auto& one) { return one.first < id && !one.second.asked; });
   }
-  if (at.block_missing || (stream != nullptr && stream->asked) || !asks || id > go_away_)
+  if ((stream != nullptr && stream->asked) || !asks || id > go_away_)
     return;
   if (stream == nullptr) {
     if (streams_.size() >= kMostStreams) {
@@ -125,6 +132,8 @@ void Decoder::request_head(std::uint32_t id, std::uint64_t time_ns, Sink& sink)
       return;
     }
     stream = &streams_[id];
+  } else {
+    --unasked_;
   }
   stream->asked = true;
   stream->method = at.fields.method();
@@ -133,50 +142,62 @@ void Decoder::request_head(std::uint32_t id, std::uint64_t time_ns, Sink& sink)
   stream->request_last_ns = time_ns;
   stream->timeout_ns = at.fields.timeout_ns();
   stream->grpc = at.fields.is_grpc();
+  // Perhaps trailers of a request that was not seen.
+  stream->unsure = stream->method == "unknown" && stream->path.empty();
+  stream->may_be_answered = !stream->answered && side(Direction::kToClient).frames.lost();
   count(*stream);
-  // The answer was seen before.
-  if (stream->response_ended && !at.block_ends_stream)
-    stream_ended(Direction::kToClient, id, stream->response_last_ns, sink);
+  catch_up(id, sink);
+}
+
+// Of the answer, what was seen before its request.
+void Decoder::catch_up(std::uint32_t id, Sink& sink)
+{
+  auto& stream = streams_.at(id);
+  if (stream.reset_error)
+    reset(Direction::kToClient, id, *stream.reset_error, stream.response_last_ns, sink);
+  else if (is_tunnel(stream))
+    tunnels(id, stream.response_first_ns, sink);
+  else if (stream.response_ended && !side(Direction::kToServer).block_ends_stream)
+    stream_ended(Direction::kToClient, id, stream.response_last_ns, sink);
+}
+
+// What passes from here on is another protocol's.
+void Decoder::tunnels(std::uint32_t id, std::uint64_t time_ns, Sink& sink)
+{
+  auto& stream = streams_.at(id);
+  stream.unsure = true;
+  emit(stream, End::kComplete, time_ns, sink);
+  forget(id);
 }
 
 void Decoder::response_head(std::uint32_t id, std::uint64_t time_ns, Sink& sink)
 {
   auto& at = side(Direction::kToClient);
   const auto& fields = at.fields;
-  auto* stream = find(id);
-  if (stream == nullptr) {
-    // Its request's tap has not fired yet, or it is of before.
-    if (id <= last_asked_ || streams_.size() >= kMostStreams)
-      return;
-    stream = &streams_[id];
-  }
-  if (at.block_missing) {
-    stream->unsure = true;
-    count(*stream);
+  auto* stream = find_answered(id);
+  if (stream == nullptr)
     return;
-  }
   if (fields.status() >= 100 && fields.status() < 200)
     return;
   if (at.block_ends_stream) {
     stream->code = fields.code(stream->response_messages.count() > 0);
     stream->code_unknown = fields.may_have_code();
   }
-  if (stream->answered || (fields.status() == 0 && !fields.may_have_status()))
+  const bool better = stream->status == 0 && fields.status() != 0;
+  if ((stream->answered && !better) || (fields.status() == 0 && !fields.may_have_status()))
     return;
   // A head without the fields that are unknown is none where the response has begun.
   if (fields.status() == 0 && stream->unsure)
     return;
   stream->answered = true;
+  stream->may_be_answered = false;
   stream->status = fields.status();
   stream->response_first_ns = at.block_ns;
   if (stream->grpc == Maybe::kUnknown && fields.is_grpc() != Maybe::kUnknown)
     stream->grpc = fields.is_grpc();
   count(*stream);
-  if (stream->asked && stream->method == "CONNECT" && stream->status / 100 == 2) {
-    stream->unsure = true;
-    emit(*stream, End::kComplete, time_ns, sink);
-    forget(id);
-  }
+  if (is_tunnel(*stream))
+    tunnels(id, time_ns, sink);
 }
 
 void Decoder::stream_ended(Direction direction, std::uint32_t id, std::uint64_t time_ns, Sink& sink)
@@ -202,9 +223,14 @@ void Decoder::stream_ended(Direction direction, std::uint32_t id, std::uint64_t 
 void Decoder::reset(
     Direction by, std::uint32_t id, std::uint32_t error, std::uint64_t time_ns, Sink& sink)
 {
-  auto* stream = find(id);
+  auto* stream = by == Direction::kToClient ? find_answered(id) : find(id);
   if (stream == nullptr)
     return;
+  if (!stream->asked && by == Direction::kToClient) {
+    stream->reset_error = error;
+    stream->response_last_ns = time_ns;
+    return;
+  }
   if (stream->asked && stream->response_ended) {
     emit(*stream, End::kComplete, time_ns, sink);
   } else if (stream->asked && stream->is_call()) {
@@ -247,15 +273,13 @@ void Decoder::emit(Stream& stream, End how, std::uint64_t time_ns, Sink& sink)
       .response_last_ns = stream.response_ended ? stream.response_last_ns : time_ns,
       .request_bytes = stream.request_bytes,
       .response_bytes = stream.response_bytes,
-      .sizes_known = !stream.unsure,
+      .sizes_known = !stream.unsure && !stream.may_be_answered,
   };
   if (call) {
     exchange.within = &grpc::protocol;
     exchange.request_messages = stream.request_messages.count() - stream.request_told;
     exchange.response_messages = stream.response_messages.count() - stream.response_told;
     exchange.status = how == End::kComplete ? call_status(stream) : std::string_view{};
-  } else if (how == End::kComplete && !stream.answered) {
-    return;  // what it answered was not seen
   }
   sink.exchange(exchange);
 }
@@ -264,7 +288,7 @@ void Decoder::tell_messages(Sink& sink)
 {
   for (const auto id : touched_) {
     auto* stream = find(id);
-    if (stream == nullptr || !stream->asked || stream->grpc != Maybe::kYes)
+    if (stream == nullptr || !stream->asked || stream->grpc != Maybe::kYes || stream->untold() == 0)
       continue;
     sink.progress({.operation = stream->method,
                    .target = stream->path,

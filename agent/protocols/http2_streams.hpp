@@ -28,13 +28,15 @@ struct Stream {
   std::uint64_t response_told = 0;
   std::uint16_t status = 0;
   std::optional<std::uint8_t> code;
+  std::optional<std::uint32_t> reset_error;  // the server's, seen before the request
   Maybe grpc = Maybe::kUnknown;
   bool asked = false;     // the request's head was seen
   bool answered = false;  // the final response's head, too
   bool code_unknown = false;
   bool request_ended = false;
   bool response_ended = false;
-  bool unsure = false;  // either end may have passed unseen
+  bool unsure = false;           // either end may have passed unseen
+  bool may_be_answered = false;  // unseen, for it was asked while the other direction was lost
   bool request_unsure = false;
   bool counted = false;  // as in flight
 
