@@ -21,7 +21,18 @@ public:
     auto line = fmt::format("{} {} {}", exchange.operation, exchange.target, exchange.status);
     if (exchange.sizes_known)
       line += fmt::format(" {}/{}", exchange.request_bytes, exchange.response_bytes);
+    if (exchange.within != nullptr)
+      line.insert(0, fmt::format("{} ", exchange.within->name));
     outcome.exchanges.push_back(line + kEnds.at(static_cast<std::size_t>(exchange.end)));
+    progress(exchange);
+  }
+  void progress(const Exchange& exchange) override
+  {
+    if (exchange.request_messages + exchange.response_messages == 0)
+      return;
+    auto& [requests, responses] = outcome.messages[std::string(exchange.target)];
+    requests += exchange.request_messages;
+    responses += exchange.response_messages;
   }
   void malformed(std::string_view reason) override { outcome.malformed.emplace_back(reason); }
 

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/protocols/protocol.hpp"
@@ -29,12 +31,15 @@ inline Turn server(std::string bytes)
 }
 
 // What came out, one line each: "GET /a?… 200 0/12" (operation target status request/response
-// bytes), "… aborted server_closed", in order; times are left out.
+// bytes), "… aborted server_closed", in order; times are left out. One that is another protocol's
+// than the connection's begins with its name.
 struct Outcome {
   std::vector<std::string> exchanges;
   std::vector<std::string> malformed;
   std::size_t not_taken = 0;  // bytes left to a successor
   std::string successor;
+  // By target: of requests and of responses. When they are told depends on how the bytes are cut.
+  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> messages = {};
 
   bool operator==(const Outcome&) const = default;
 };
