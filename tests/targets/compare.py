@@ -7,7 +7,7 @@ usage: compare.py metrics [--before METRICS] METRICS CHECK...
                                                 nats, websocket
 
 CHECK is KIND:SERVICE[:PEER]=TRUTH[+TRUTH...], KIND one of http-server, http-handler (whose first bytes nobody saw), http-client, sql-client, sql-server, redis-client,
-redis-server, redis-errors. TRUTH is a file, or AFTER@BEFORE: what was added between the two. Without PEER all peers add up.
+redis-server, redis-errors, grpc-server, grpc-client. TRUTH is a file, or AFTER@BEFORE: what was added between the two. Without PEER all peers add up.
 A path label belongs to the route whose pattern it fits; what fits none belongs to the route `/`, which is everything else.
 """
 import argparse
@@ -18,7 +18,8 @@ import sys
 
 SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-FIELDS = ("requests", "aborted", "sql", "redis", "redis_errors", "passed", "nats", "websocket")
+FIELDS = ("requests", "aborted", "sql", "redis", "redis_errors", "passed", "nats", "websocket", "grpc")
+QUANTITIES = ("count", "bytes", "request_bytes", "response_bytes", "received", "sent")
 # What asking for the truth leaves behind, on either side.
 OWN_VERB, OWN_ROUTE, OWN_COMMANDS = "table", "/truth", ("INFO",)
 
@@ -27,7 +28,7 @@ def rows_of(document, field):
     """Counter of (identity, quantity) for one field of a truth."""
     counts = collections.Counter()
     for row in document.get(field, []):
-        quantities = {k: v for k, v in row.items() if k in ("count", "bytes", "request_bytes", "response_bytes")}
+        quantities = {k: v for k, v in row.items() if k in QUANTITIES}
         identity = tuple(sorted((k, str(v)) for k, v in row.items() if k not in quantities and not k.endswith("_ms")))
         for name, value in quantities.items():
             counts[identity, name] += value
@@ -218,10 +219,33 @@ def redis_errors(comparison, metrics, rows, service, _):
     comparison.equal(f"{service}: redis_errors_total", added(rows["redis_errors"], ("error",)), seen)
 
 
+def grpc(comparison, metrics, rows, service, peer, role):
+    rows, keys = rows["grpc"], ("service", "method")
+    calls = by_peer(peer, "grpc_service", "grpc_method")
+    # A ledger's messages are the server's.
+    received, sent = ("received", "sent") if role == "server" else ("sent", "received")
+    for family, expected, by in (
+        ("handled_total", peers(rows, peer, (*keys, "code")), calls | {"grpc_code": same}),
+        ("handling_seconds_count", peers(rows, peer, keys), calls),
+        ("msg_received_total", added(rows, keys, received), by_peer(None, "grpc_service", "grpc_method")),
+        ("msg_sent_total", added(rows, keys, sent), by_peer(None, "grpc_service", "grpc_method")),
+    ):
+        family = f"grpc_{role}_{family}"
+        comparison.equal(f"{service}: {family}", expected, metrics.sum(family, by, service=service))
+
+
+def grpc_server(comparison, metrics, rows, service, _):
+    grpc(comparison, metrics, rows, service, None, "server")
+
+
+def grpc_client(comparison, metrics, rows, service, peer):
+    grpc(comparison, metrics, rows, service, peer, "client")
+
+
 KINDS = {
     "http-server": http_server,
     "http-handler": http_handler, "http-client": http_client, "sql-client": sql_client, "sql-server": sql_server,
-    "redis-client": redis_client, "redis-server": redis_server, "redis-errors": redis_errors,
+    "redis-client": redis_client, "redis-server": redis_server, "redis-errors": redis_errors, "grpc-server": grpc_server, "grpc-client": grpc_client,
 }
 
 

@@ -3,41 +3,56 @@
 //! hyper 0.14.
 
 use axum::Router;
-use hyper::client::conn::{Builder, SendRequest};
-use hyper::{Body, Request};
+use http_body::combinators::UnsyncBoxBody;
+use hyper::rt::Executor;
+use hyper::server::conn::Http;
 use tokio::net::TcpStream;
+use tonic::codegen::{Body, Bytes, StdError};
 
 use crate::Failure;
 
+pub type Sent = UnsyncBoxBody<Bytes, StdError>;
+pub type Received = hyper::Body;
+
 pub async fn serve(stream: tokio_rustls::server::TlsStream<TcpStream>, routes: Router) {
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     // A client that is done just ends its connection.
-    let _ = hyper::server::conn::Http::new().serve_connection(stream, routes).await;
+    let _ = Http::new().http2_only(http2).serve_connection(stream, routes).await;
 }
 
-pub struct Client {
-    sender: SendRequest<Body>,
+pub fn io<S>(stream: S) -> S {
+    stream
 }
 
-impl Client {
-    pub async fn new(stream: tokio_rustls::client::TlsStream<TcpStream>) -> Result<Client, Failure> {
-        let (sender, connection) = Builder::new().handshake(stream).await?;
-        tokio::spawn(connection);
-        Ok(Client { sender })
-    }
+#[derive(Clone)]
+pub struct Tasks;
 
-    /// The size of the answer.
-    pub async fn send(&mut self, method: &str, path: &str, body: &str) -> Result<usize, Failure> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost")
-            .header("content-type", "text/plain")
-            .body(Body::from(body.to_string()))?;
-        std::future::poll_fn(|context| self.sender.poll_ready(context)).await?;
-        let answer = self.sender.send_request(request).await?;
-        if answer.status() != 200 {
-            return Err(format!("{path}: {}", answer.status()).into());
-        }
-        Ok(hyper::body::to_bytes(answer.into_body()).await?.len())
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, task: F) {
+        tokio::spawn(task);
     }
+}
+
+pub fn executor() -> Tasks {
+    Tasks
+}
+
+pub fn boxed<B>(body: B) -> Sent
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    body.map_err(Into::into).boxed_unsync()
+}
+
+pub fn body(text: String) -> Sent {
+    boxed(hyper::Body::from(text))
+}
+
+pub async fn size(body: Received) -> Result<usize, Failure> {
+    Ok(hyper::body::to_bytes(body).await?.len())
 }

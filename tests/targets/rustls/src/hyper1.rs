@@ -3,46 +3,50 @@
 //! hyper 1.
 
 use axum::Router;
-use axum::body::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
+use tonic::codegen::{Body, Bytes, StdError};
 
 use crate::Failure;
 
+pub type Sent = UnsyncBoxBody<Bytes, StdError>;
+pub type Received = hyper::body::Incoming;
+
 pub async fn serve(stream: tokio_rustls::server::TlsStream<TcpStream>, routes: Router) {
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let (stream, service) = (TokioIo::new(stream), TowerToHyperService::new(routes));
     // A client that is done just ends its connection.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).await;
+    let _ = if http2 {
+        http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
+    } else {
+        http1::Builder::new().serve_connection(stream, service).await
+    };
 }
 
-pub struct Client {
-    sender: SendRequest<Full<Bytes>>,
+pub fn io<S>(stream: S) -> TokioIo<S> {
+    TokioIo::new(stream)
 }
 
-impl Client {
-    pub async fn new(stream: tokio_rustls::client::TlsStream<TcpStream>) -> Result<Client, Failure> {
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        Ok(Client { sender })
-    }
+pub fn executor() -> TokioExecutor {
+    TokioExecutor::new()
+}
 
-    /// The size of the answer.
-    pub async fn send(&mut self, method: &str, path: &str, body: &str) -> Result<usize, Failure> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost")
-            .header("content-type", "text/plain")
-            .body(Full::new(Bytes::from(body.to_string())))?;
-        self.sender.ready().await?;
-        let answer = self.sender.send_request(request).await?;
-        if answer.status() != 200 {
-            return Err(format!("{path}: {}", answer.status()).into());
-        }
-        Ok(answer.into_body().collect().await?.to_bytes().len())
-    }
+pub fn boxed<B>(body: B) -> Sent
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    body.map_err(Into::into).boxed_unsync()
+}
+
+pub fn body(text: String) -> Sent {
+    boxed(Full::from(text))
+}
+
+pub async fn size(body: Received) -> Result<usize, Failure> {
+    Ok(body.collect().await?.to_bytes().len())
 }

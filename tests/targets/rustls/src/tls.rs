@@ -13,9 +13,8 @@ fn read(folder: &str, name: &str) -> Result<Vec<u8>, Failure> {
     Ok(std::fs::read(Path::new(folder).join(name))?)
 }
 
-fn protocols() -> Vec<Vec<u8>> {
-    vec![b"http/1.1".to_vec()]
-}
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
 
 static TLS12: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
 
@@ -29,12 +28,12 @@ pub fn acceptor(folder: &str) -> Result<TlsAcceptor, Failure> {
         vec![rustls::Certificate(read(folder, "leaf.der")?)],
         rustls::PrivateKey(read(folder, "key.der")?),
     )?;
-    config.alpn_protocols = protocols();
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 #[cfg(feature = "plain_keys")]
-pub fn connector(folder: &str, tls12: bool) -> Result<TlsConnector, Failure> {
+pub fn connector(folder: &str, tls12: bool, http2: bool) -> Result<TlsConnector, Failure> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(&rustls::Certificate(read(folder, "ca.der")?))?;
     let mut config = rustls::ClientConfig::builder()
@@ -43,7 +42,7 @@ pub fn connector(folder: &str, tls12: bool) -> Result<TlsConnector, Failure> {
         .with_protocol_versions(versions(tls12))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = protocols();
+    config.alpn_protocols = vec![if http2 { HTTP2 } else { HTTP1 }.to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
@@ -58,18 +57,18 @@ pub fn acceptor(folder: &str) -> Result<TlsAcceptor, Failure> {
     let mut config = rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![read(folder, "leaf.der")?.into()], key.into())?;
-    config.alpn_protocols = protocols();
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 #[cfg(not(feature = "plain_keys"))]
-pub fn connector(folder: &str, tls12: bool) -> Result<TlsConnector, Failure> {
+pub fn connector(folder: &str, tls12: bool, http2: bool) -> Result<TlsConnector, Failure> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(read(folder, "ca.der")?.into())?;
     let mut config = rustls::ClientConfig::builder_with_protocol_versions(versions(tls12))
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = protocols();
+    config.alpn_protocols = vec![if http2 { HTTP2 } else { HTTP1 }.to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
