@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/http2_text.hpp"
 #include "tests/support/socket_records.hpp"
 
 #include "agent/metrics/series_store.hpp"
@@ -215,6 +216,14 @@ BENCHMARK_CAPTURE(idle_memory,
                   http1,
                   "GET /items HTTP/1.1\r\nHost: a\r\n\r\n",
                   "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    ->Iterations(1);
+BENCHMARK_CAPTURE(
+    idle_memory,
+    http2,
+    test::h2::client_start() +
+        test::h2::Writer().headers(1, test::h2::request("GET", "/items"), test::h2::kEndStream),
+    test::h2::server_start() +
+        test::h2::Writer().headers(1, test::h2::response("200"), test::h2::kEndStream))
     ->Iterations(1);
 BENCHMARK_CAPTURE(idle_memory, redis, "*1\r\n$4\r\nPING\r\n", "+PONG\r\n")->Iterations(1);
 
