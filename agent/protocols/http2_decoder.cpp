@@ -31,7 +31,8 @@ Decoder::Decoder(bool from_start)
 std::size_t Decoder::data(Direction direction, const protocols::Piece& piece, Sink& sink)
 {
   auto& frames = side(direction).frames;
-  if (!frames.lost() || (piece.starts_call && frames.resume(piece.bytes)))
+  const auto is_open = [this](std::uint32_t id) { return find(id) != nullptr; };
+  if (!frames.lost() || (piece.starts_call && frames.resume(piece.bytes, is_open)))
     follow(direction, {.bytes = piece.bytes, .time_ns = piece.time_ns}, sink);
   tell_messages(sink);
   return piece.bytes.size();

@@ -11,6 +11,7 @@ namespace sonde::http2 {
 namespace {
 
 // RFC 9113 section 7.
+constexpr std::uint32_t kNoError = 0;
 constexpr std::uint32_t kRefusedStream = 7;
 constexpr std::uint32_t kCancel = 8;
 constexpr std::uint32_t kEnhanceYourCalm = 11;
@@ -231,7 +232,11 @@ void Decoder::reset(
     stream->response_last_ns = time_ns;
     return;
   }
-  if (stream->asked && stream->response_ended) {
+  // Servers say so after a whole answer (RFC 9113 section 8.1).
+  const bool answered_unseen = by == Direction::kToClient && error == kNoError &&
+                               (stream->unsure || stream->may_be_answered);
+  if (stream->asked && (stream->response_ended || answered_unseen)) {
+    stream->code_unknown = stream->code_unknown || answered_unseen;
     emit(*stream, End::kComplete, time_ns, sink);
   } else if (stream->asked && stream->is_call()) {
     // What was refused was not looked at, and is tried again.

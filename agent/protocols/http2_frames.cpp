@@ -89,7 +89,11 @@ bool is_plausible(std::string_view header, Direction from, std::uint32_t most, b
     return false;
   if ((frame.type == kContinuation) != in_block)
     return false;
+  if (frame.type == kData && frame.length == 0 && frame.flags == 0)  // says nothing
+    return false;
   if (frame.type == kPushPromise && from == Direction::kToServer)
+    return false;
+  if (frame.type == kPriorityUpdate && from == Direction::kToClient)
     return false;
   return frame.type != kHeaders || frame.stream % 2 == 1 || from == Direction::kToClient;
 }
@@ -115,11 +119,17 @@ Match begins_with_frames(std::string_view bytes, Direction from, std::uint32_t m
   return headers ? Match::kYes : Match::kNeedMore;
 }
 
-bool FrameReader::resume(std::string_view bytes)
+bool FrameReader::resume(std::string_view bytes, const std::function<bool(std::uint32_t)>& is_open)
 {
   const auto most = highest_ == 0 ? kStreamMask : highest_ + kMostUnseen;
   if (bytes.size() < kHeaderSize ||
       begins_with_frames(bytes, from_, std::min(most, kStreamMask)) == Match::kNo)
+    return false;
+  // A few bytes of anything may look like the beginning of one; small ones are written whole.
+  const auto first = frame_of(bytes);
+  const bool asks = first.type == kHeaders && from_ == Direction::kToServer;
+  const bool goes_on = (first.type == kData || first.holds_block()) && is_open(first.stream);
+  if (bytes.size() < kHeaderSize + first.length && !asks && !goes_on)
     return false;
   state_ = State::kHeader;
   block_ = 0;

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 
@@ -100,8 +101,9 @@ public:
   }
 
   bool lost() const { return state_ == State::kLost; }
-  // Goes on with these bytes, the first ones of a call, if they look like frames.
-  bool resume(std::string_view bytes);
+  // Goes on with these bytes, the first ones of a call, if they look like frames; `is_open` knows
+  // streams.
+  bool resume(std::string_view bytes, const std::function<bool(std::uint32_t)>& is_open);
 
 private:
   enum class State : std::uint8_t {

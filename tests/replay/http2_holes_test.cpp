@@ -109,6 +109,47 @@ void expect_only_less_known(const std::vector<test::Conversation>& conversations
   EXPECT_GT(kept * 2, possible);
 }
 
+constexpr std::size_t kHeader = 9;
+
+// As of a connection that is joined after some turns, of either direction within the content of a
+// frame. (Two bytes of a frame's header and a short message may be another frame to anybody.)
+test::Conversation rest_of(const test::Conversation& conversation, std::mt19937& random)
+{
+  test::Conversation rest(conversation.begin() +
+                              static_cast<std::ptrdiff_t>(random() % conversation.size()),
+                          conversation.end());
+  for (const auto direction : {protocols::Direction::kToServer, protocols::Direction::kToClient}) {
+    const auto first = std::ranges::find(rest, direction, &test::Turn::direction);
+    if (first == rest.end() || random() % 2 == 0)
+      continue;
+    const auto byte = [first](std::size_t at) {
+      return static_cast<unsigned char>(first->bytes[at]);
+    };
+    const auto content = std::size_t{byte(0)} << 16U | std::size_t{byte(1)} << 8U | byte(2);
+    if (content > 0)
+      first->bytes.erase(0, kHeader + random() % std::min(content, first->bytes.size() - kHeader));
+  }
+  std::erase_if(rest, [](const auto& turn) { return turn.bytes.empty(); });
+  return rest;
+}
+
+TEST(Http2Joined, KnowsLessOfRequestsAndInventsNone)
+{
+  std::mt19937 random(7663);
+  auto conversations = test::h2::http_conversations();
+  for (auto& calls : test::h2::call_conversations())
+    conversations.push_back(std::move(calls));
+  for (const auto& conversation : conversations) {
+    const auto whole = test::replay(protocol, conversation);
+    for (int i = 0; i < 1'000; ++i) {
+      const auto joined = test::replay(protocol, rest_of(conversation, random), false);
+      const auto other = invented(joined.exchanges, whole.exchanges);
+      ASSERT_FALSE(other) << *other << " of " << ::testing::PrintToString(joined.exchanges)
+                          << ", not of " << ::testing::PrintToString(whole.exchanges);
+    }
+  }
+}
+
 TEST(Http2Holes, MakeRequestsLessKnownAndInventNone)
 {
   expect_only_less_known(test::h2::http_conversations());
