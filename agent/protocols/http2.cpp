@@ -29,7 +29,9 @@ Match recognise(const protocols::Heads& heads)
 {
   if (heads.from_start)
     return recognise_start(heads);
-  const auto asked = begins_with_frames(heads.to_server, Direction::kToServer);
+  const auto asked = heads.to_server.starts_with(kClientPreface)
+                         ? Match::kYes
+                         : begins_with_frames(heads.to_server, Direction::kToServer);
   const auto answered = begins_with_frames(heads.to_client, Direction::kToClient);
   if ((asked == Match::kYes && !heads.to_server.empty()) ||
       (answered == Match::kYes && !heads.to_client.empty()))

@@ -104,23 +104,31 @@ Match begins_with_frames(std::string_view bytes, Direction from, std::uint32_t m
 {
   bool headers = false;
   bool in_block = false;
+  // A connection begins with these on either side; which one is the client's its preface tells.
+  bool settings = false;
   while (bytes.size() >= kHeaderBytes) {
     if (!is_plausible(bytes, from, most, in_block))
       return Match::kNo;
     const auto frame = frame_of(bytes);
     headers = headers || frame.type == kHeaders;
+    settings = settings || (frame.type == kSettings && !frame.has(Frame::kAck));
     in_block = frame.holds_block() && !frame.has(Frame::kEndHeaders);
     if (bytes.size() < kHeaderBytes + frame.length)
       return headers ? Match::kYes : Match::kNeedMore;
     bytes.remove_prefix(kHeaderBytes + frame.length);
     if (bytes.empty())
-      return Match::kYes;
+      return settings && !headers ? Match::kNeedMore : Match::kYes;
   }
   return headers ? Match::kYes : Match::kNeedMore;
 }
 
 bool FrameReader::resume(std::string_view bytes, const std::function<bool(std::uint32_t)>& is_open)
 {
+  // Of libraries that are fed from memory no handshake is seen: all of theirs are joined.
+  if (from_ == Direction::kToServer && highest_ == 0 && bytes.starts_with(kClientPreface)) {
+    state_ = State::kPreface;
+    return true;
+  }
   const auto most = highest_ == 0 ? kStreamMask : highest_ + kMostUnseen;
   if (bytes.size() < kHeaderSize ||
       begins_with_frames(bytes, from_, std::min(most, kStreamMask)) == Match::kNo)

@@ -72,6 +72,16 @@ TEST(Http2Recognise, InTheMiddleEitherSideMayTellByItsFrames)
   EXPECT_EQ(recognised("", "", false), Match::kNeedMore);
 }
 
+// Of libraries that are fed from memory no handshake is seen, nor at first whose socket it is.
+TEST(Http2Recognise, ABeginningThatWasTakenForTheMiddleByThePrefaceOfWhoeverWritesIt)
+{
+  EXPECT_EQ(recognised(client_start(), "", false), Match::kYes);
+  EXPECT_EQ(recognised(settings() + window_update(0), "", false), Match::kNeedMore);
+  EXPECT_EQ(recognised("", settings(), false), Match::kNeedMore);
+  EXPECT_EQ(recognised(settings(), client_start(), false), Match::kNo);
+  EXPECT_EQ(recognised(client_start(), settings(), false), Match::kYes);
+}
+
 TEST(Http2Recognise, LeavesTheMiddleOfOtherProtocolsAlone)
 {
   const std::string others[] = {

@@ -49,6 +49,19 @@ std::string raw_headers(std::uint32_t stream, const std::string& block)
   return frame(1, kEnd | kEndHeaders, stream, block);
 }
 
+TEST(Http2Joined, MissesNothingOfABeginningThatWasTakenForTheMiddle)
+{
+  const Conversation conversation = {
+      server(settings()),
+      client(client_start() +
+             raw_headers(1, entry(kGet) + entry(kHttps) + indexed(kPathName, "/first"))),
+      server(raw_headers(1, entry(kOk))),
+  };
+  const auto outcome = test::replay(protocol, conversation, false);
+  EXPECT_THAT(outcome.exchanges, ElementsAre("GET /first 200 0/0"));
+  EXPECT_THAT(outcome.malformed, IsEmpty());
+}
+
 TEST(Http2Joined, KnowsWhatItsTablesHeldOnlyFromThenOn)
 {
   const auto get = entry(kGet) + entry(kHttps);
