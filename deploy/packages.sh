@@ -23,7 +23,7 @@ command -v cargo >/dev/null || testbed+=(cargo-web)
 tests=(libgtest-dev libgmock-dev libbenchmark-dev libclang-rt-19-dev
   qemu-system-x86 qemu-system-common busybox-static cpio kmod xz-utils zstd
   fio stress-ng runc prometheus prometheus-node-exporter libbpf-tools linux-perf
-  nftables iproute2 procps libcap2-bin util-linux python3-yaml curl shellcheck
+  nftables iproute2 procps libcap2-bin util-linux python3-yaml curl nghttp2-client shellcheck
   "${testbed[@]}")
 # package:unit
 daemons=(prometheus:prometheus prometheus-node-exporter:prometheus-node-exporter nginx-common:nginx haproxy:haproxy
