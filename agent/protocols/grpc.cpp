@@ -82,12 +82,15 @@ std::pair<std::string_view, std::string_view> names_of(std::string_view path)
   return {path.substr(0, slash), path.substr(slash + 1)};
 }
 
-// Of a call whose connection ended first: what either side then reports.
+// Of a call whose connection ended first: what either side then reports. A client that ends it has
+// cancelled its calls.
 std::string_view code_of(const Exchange& exchange, const Recorder& recorder)
 {
   if (exchange.end == Exchange::End::kComplete)
     return exchange.status;
-  return code_name(recorder.role() == Role::kServer ? 1 : 14);
+  const bool canceled =
+      recorder.role() == Role::kServer || exchange.end == Exchange::End::kClientClosed;
+  return code_name(canceled ? 1 : 14);
 }
 
 void record_messages(const Exchange& exchange, Recorder& recorder)

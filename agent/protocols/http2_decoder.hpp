@@ -94,6 +94,7 @@ private:
   std::vector<std::uint32_t> touched_;  // by messages since the last call of tell_messages()
   std::uint32_t last_asked_ = 0;        // the highest stream of a request
   std::uint32_t go_away_;               // the highest that the server takes
+  bool client_left_ = false;            // it has said so
   std::uint32_t in_flight_ = 0;
   std::size_t unasked_ = 0;  // streams of which only the answer was seen
 };

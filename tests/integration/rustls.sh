@@ -15,6 +15,8 @@ shift
 [ $# -gt 0 ] || set -- {r20,r21,r22,r23ring,r23aws}-{release,stripped,lto,lto_stripped}
 requests=${SONDE_REQUESTS:-3200}
 built=$root/build/targets/rustls
+# Another run has other names.
+server_name=rustls-server-$$ caller_name=rustls-caller-$$
 
 # built_program AGE MODE: its path.
 built_program() {
@@ -54,10 +56,10 @@ scrape() { curl -sSf --max-time 10 "http://127.0.0.1:$agent_port/metrics" >"$1";
 
 seen() {
   scrape "$work/metrics" && "$root/tests/targets/compare.py" metrics --before "$work/before" "$work/metrics" \
-    {http,grpc}-server:rustls_server="$work/ledger" {http,grpc}-client:rustls_caller="$work/ledger"
+    {http,grpc}-server:"$server_name"="$work/ledger" {http,grpc}-client:"$caller_name"="$work/ledger"
 }
 exact() { until_true 5 seen || seen; }
-load() { env OTEL_SERVICE_NAME=rustls_caller "$work/rustls-web" load "$work" "$port" --requests "$requests" "$@" >"$work/ledger"; }
+load() { env OTEL_SERVICE_NAME=$caller_name "$work/rustls-web" load "$work" "$port" --requests "$requests" "$@" >"$work/ledger"; }
 
 # run WHAT FLAG...
 run() {
@@ -86,7 +88,7 @@ joined() {
 agent_port=$(free_port)
 for build in "$@"; do
   built_program "${build%-*}" "${build#*-}"
-  OTEL_SERVICE_NAME=rustls_server background server "$work/rustls-web" serve "$work"
+  OTEL_SERVICE_NAME=$server_name background server "$work/rustls-web" serve "$work"
   server=$started
   until_true 10 grep -q . "$work/server.log"
   port=$(cat "$work/server.log")

@@ -170,5 +170,15 @@ TEST(GrpcRecord, AConnectionThatEndsIsEachSidesOwnCode)
               ElementsAre("grpc_client_handled_total{peer,unknown,unknown,Unavailable} 1"));
 }
 
+TEST(GrpcRecord, AClientThatEndsTheConnectionHasCancelledItsCalls)
+{
+  const Exchange exchange{
+      .target = "", .end = Exchange::End::kClientClosed, .request_first_ns = 100};
+  test::Recorded client(Role::kClient);
+  grpc::protocol.record(exchange, client);
+  EXPECT_THAT(client.lines,
+              ElementsAre("grpc_client_handled_total{peer,unknown,unknown,Canceled} 1"));
+}
+
 }  // namespace
 }  // namespace sonde::http2

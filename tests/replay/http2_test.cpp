@@ -107,6 +107,15 @@ TEST(Http2, TellsWhoGaveARequestUp)
                           "GET /7 unknown 0/0 server_closed"));
 }
 
+TEST(Http2, AClientThatSaysGoodbyeHasGivenUpWhatIsOpenWhoeverClosesTheSocket)
+{
+  Connection at;
+  at.ask({at.asks.headers(1, request("GET", "/1"), kEnd), goaway(0)});
+  at.answer({at.answers.headers(1, response("200")), data(1, "a")});
+  EXPECT_THAT(test::replay(protocol, at.turns).exchanges,
+              ElementsAre("GET /1 200 0/1 client_closed"));
+}
+
 TEST(Http2, LeavesOutWhatTheServerWillNotLookAt)
 {
   Connection at;
