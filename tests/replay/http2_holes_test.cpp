@@ -69,11 +69,11 @@ std::optional<std::string> invented(std::vector<std::string> fewer,
 {
   std::vector<Line> left(all.begin(), all.end());
   // Those of which most is known have the least choice.
-  std::ranges::stable_sort(fewer, {}, [](const std::string& line) { return Line(line).unknown(); });
+  std::ranges::sort(fewer, {}, [](const std::string& line) { return Line(line).unknown(); });
   for (const auto& text : fewer) {
     const Line line(text);
     // Of its own kind rather than another.
-    std::ranges::stable_partition(left, [&](const auto& one) { return one.call == line.call; });
+    std::ranges::partition(left, [&](const auto& one) { return one.call == line.call; });
     const auto found =
         std::ranges::find_if(left, [&](const auto& one) { return line.may_be(one); });
     if (found == left.end())
