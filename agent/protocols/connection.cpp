@@ -56,10 +56,14 @@ Connection::Connection(ConnectionOwner& owner,
 
 void Connection::hint_at(std::uint8_t role)
 {
-  if (hint_ != SONDE_SOCKET_ROLE_UNKNOWN || protocol_ != nullptr)
+  if (hint_ != SONDE_SOCKET_ROLE_UNKNOWN)
     return;
   hint_ = role;
-  role_ = hint().value_or(role_);
+  // Frames look the same from both sides: who spoke first in the middle was a guess.
+  if (protocol_ != nullptr && joined_ && hint() && *hint() != role_)
+    recognise_anew(false);
+  if (protocol_ == nullptr)
+    role_ = hint().value_or(role_);
 }
 
 std::optional<Role> Connection::hint() const
