@@ -180,6 +180,8 @@ Result<> Socket::attach(Source source)
 {
   bool sends = false;
   bool receives = false;
+  // Before and after: the first record of a busy server is to have its role.
+  find_existing();
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton_->obj)
   {

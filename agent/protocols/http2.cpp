@@ -29,6 +29,9 @@ Match recognise(const protocols::Heads& heads)
 {
   if (heads.from_start)
     return recognise_start(heads);
+  if (told_direction(heads.to_server) == Direction::kToClient ||
+      told_direction(heads.to_client) == Direction::kToServer)
+    return Match::kNo;
   const auto asked = heads.to_server.starts_with(kClientPreface)
                          ? Match::kYes
                          : begins_with_frames(heads.to_server, Direction::kToServer);

@@ -122,6 +122,30 @@ Match begins_with_frames(std::string_view bytes, Direction from, std::uint32_t m
   return headers ? Match::kYes : Match::kNeedMore;
 }
 
+std::optional<Direction> told_direction(std::string_view bytes)
+{
+  // Indices of the static table (RFC 7541 appendix A): those of requests' pseudo fields, of :status.
+  constexpr unsigned kLastOfRequests = 7;
+  constexpr unsigned kLastOfResponses = 14;
+  while (bytes.size() > kHeaderBytes) {
+    const auto frame = frame_of(bytes);
+    const auto at = kHeaderBytes + (frame.has(Frame::kPadded) ? 1U : 0U) +
+                    (frame.has(Frame::kHasPriority) ? kPriorityBytes : 0U);
+    if (frame.type == kHeaders && frame.length > 0 && at < bytes.size()) {
+      const auto first = byte_at(bytes, at);
+      const auto index = (first & 0x80U) != 0   ? first & 0x7fU
+                         : (first & 0x40U) != 0 ? first & 0x3fU
+                                                : first & 0x0fU;
+      const bool resizes = (first & 0xe0U) == 0x20;
+      if (resizes || index == 0 || index > kLastOfResponses)
+        return std::nullopt;
+      return index > kLastOfRequests ? Direction::kToClient : Direction::kToServer;
+    }
+    bytes.remove_prefix(std::min<std::size_t>(bytes.size(), kHeaderBytes + frame.length));
+  }
+  return std::nullopt;
+}
+
 bool FrameReader::resume(std::string_view bytes, const std::function<bool(std::uint32_t)>& is_open)
 {
   // Of libraries that are fed from memory no handshake is seen: all of theirs are joined.

@@ -53,6 +53,9 @@ protocols::Match begins_with_frames(std::string_view bytes,
                                     protocols::Direction from,
                                     std::uint32_t most = 0x7fff'ffff);
 
+// Whither a call passes that begins with these frames, by the first field of its first head.
+std::optional<protocols::Direction> told_direction(std::string_view bytes);
+
 class FrameReader {
 public:
   // What is left of a piece or of a hole.

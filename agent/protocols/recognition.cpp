@@ -135,12 +135,17 @@ Recognition::Answer Recognition::ask(std::span<const Protocol* const> protocols,
       hint.value_or(spoke->direction == SONDE_SOCKET_SENT ? Role::kClient : Role::kServer);
   const auto second = first == Role::kClient ? Role::kServer : Role::kClient;
   const auto likely = ask(protocols, first, answer);
+  if (likely == Match::kYes && (hint || from_start_))
+    return answer;
+  Answer other;
+  const auto unlikely = ask(protocols, second, other);
+  if (likely == Match::kYes && unlikely == Match::kYes)
+    return {.match = full() ? Match::kNo : Match::kNeedMore, .either = true};
   if (likely == Match::kYes)
     return answer;
-  const auto unlikely = ask(protocols, second, answer);
   const bool patient = likely == Match::kNeedMore && !full() && items_.size() < kEnough;
   if (unlikely == Match::kYes && !patient)
-    return answer;
+    return other;
   const bool open = likely == Match::kNeedMore || unlikely != Match::kNo;
   return {.match = open && !full() ? Match::kNeedMore : Match::kNo};
 }
