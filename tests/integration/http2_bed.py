@@ -29,9 +29,8 @@ APACHE = tls_bed.APACHE.replace("LoadModule ssl", "LoadModule http2_module /usr/
 class Bed(tls_bed.Bed):
     def __init__(self, options):
         super().__init__(options)
-        for name in ("http2_peers.js", "http2_calls.py", "http2_frames.py"):
-            if (tls_bed.HERE / name).exists():
-                shutil.copy(tls_bed.HERE / name, self.dir)
+        for name in ("http2_peers.js", "http2_calls.py"):
+            shutil.copy(tls_bed.HERE / name, self.dir)
         (self.dir / "files/huge").write_bytes(b"b" * SIZES["huge"])
 
     def nginx(self, tls="ssl http2", options=""):

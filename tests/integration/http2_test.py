@@ -6,7 +6,7 @@ at both ends.
 usage: http2_test.py SONDE [--requests N] [--python PYTHON] [SERVER/CLIENT[/VARIANT]...]
 
     SERVER   nginx, nginx_goaway, haproxy, node, apache, nghttpd; NAME_plain without TLS (by prior knowledge); grpc
-    CLIENT   node, h2load, curl, nghttp, httpx (of a PYTHON that has it); for grpc none (a PYTHON with grpcio)
+    CLIENT   node, h2load, curl, nghttp; for grpc none (a PYTHON with grpcio)
     VARIANT  of node: idle (the agent starts when the connections are there), busy (when they are in the middle of
              requests); of curl: upload
 
@@ -24,7 +24,7 @@ from tls_bed import Agent, until
 from tls_test import differences, http_expected
 
 SERVERS = ("nginx", "haproxy", "node", "apache", "nghttpd")
-CLIENTS = ("node", "h2load", "curl", "nghttp", "httpx")
+CLIENTS = ("node", "h2load", "curl", "nghttp")
 FILES = ("small", "page", "small", "head", "large", "small", "missing", "page")
 # Of a server that does what it is asked to.
 ALL = (*FILES, "post", "upload", "trailers", "empty", "stream", "hints", "push", "small", "early", "put", "huge", "cut", "held", "reset")
@@ -65,10 +65,9 @@ def joined(bed, agent, words, client, busy):
 def load(bed, agent, server, client, variant, port):
     """What was sent, and the metrics before."""
     url, requests = urls(server, port), bed.options.requests
-    if client in ("node", "httpx"):
+    if client == "node":
         (bed.dir / "ledger").unlink(missing_ok=True)
-        words = node_words(bed, server, url, variant) if client == "node" else \
-            [bed.options.python, bed.inside / "http2_frames.py", url, requests, bed.inside / "ledger"]
+        words = node_words(bed, server, url, variant)
         if variant in ("idle", "busy"):
             before = joined(bed, agent, words, client, variant == "busy")
         else:
