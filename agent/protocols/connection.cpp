@@ -182,7 +182,7 @@ void Connection::recognise(std::uint8_t kernel_direction, const Item& item)
       if (begun)
         this->item(direction, one);
     });
-  } else if (!joined_ || (!answer.either && gives_up())) {
+  } else if (!joined_ || gives_up()) {
     ignore(encrypted_    ? Unseen::kEncrypted
            : unreadable_ ? Unseen::kUnreadable
                          : Unseen::kNotRecognised);

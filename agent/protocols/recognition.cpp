@@ -139,11 +139,12 @@ Recognition::Answer Recognition::ask(std::span<const Protocol* const> protocols,
     return answer;
   Answer other;
   const auto unlikely = ask(protocols, second, other);
-  if (likely == Match::kYes && unlikely == Match::kYes)
-    return {.match = full() ? Match::kNo : Match::kNeedMore, .either = true};
+  const bool waits = !full() && items_.size() < kEnough;
+  if (likely == Match::kYes && unlikely == Match::kYes && waits)
+    return {};
   if (likely == Match::kYes)
     return answer;
-  const bool patient = likely == Match::kNeedMore && !full() && items_.size() < kEnough;
+  const bool patient = likely == Match::kNeedMore && waits;
   if (unlikely == Match::kYes && !patient)
     return other;
   const bool open = likely == Match::kNeedMore || unlikely != Match::kNo;

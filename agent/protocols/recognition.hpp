@@ -41,7 +41,6 @@ public:
     Match match = Match::kNeedMore;
     const Protocol* protocol = nullptr;
     Role role = Role::kServer;
-    bool either = false;  // both sides may speak like that: its role is to be told by what follows
   };
 
   explicit Recognition(bool from_start) : from_start_(from_start) {}
