@@ -11,6 +11,8 @@ namespace {
 
 // Smaller ones are not worth a change of what is wanted.
 constexpr std::uint64_t kWorthSkipping = 4096;
+// Of the ends of calls that are captured.
+constexpr std::size_t kLongestEnd = 4096;
 
 std::uint32_t word_of(std::string_view bytes)
 {
@@ -30,19 +32,32 @@ Decoder::Decoder(bool from_start)
 
 std::size_t Decoder::data(Direction direction, const protocols::Piece& piece, Sink& sink)
 {
-  auto& frames = side(direction).frames;
-  const auto is_open = [this](std::uint32_t id) { return find(id) != nullptr; };
-  if (!frames.lost() || (piece.starts_call && frames.resume(piece.bytes, is_open)))
-    follow(direction, {.bytes = piece.bytes, .time_ns = piece.time_ns}, sink);
+  auto& at = side(direction);
+  const auto passed = at.frames.lost() ? resume(at, piece) : 0;
+  at.after_hole = false;
+  if (passed < piece.bytes.size())
+    follow(direction, {.bytes = piece.bytes.substr(passed), .time_ns = piece.time_ns}, sink);
   tell_messages(sink);
   return piece.bytes.size();
 }
 
 void Decoder::hole(Direction direction, std::uint64_t bytes, std::uint64_t time_ns, Sink& sink)
 {
+  side(direction).after_hole = true;
   if (!side(direction).frames.lost())
     follow(direction, {.hole = bytes, .time_ns = time_ns}, sink);
   tell_messages(sink);
+}
+
+// Frames begin where a call does, or end where it does: how many of the bytes pass before them.
+std::size_t Decoder::resume(Side& at, const protocols::Piece& piece)
+{
+  const auto is_open = [this](std::uint32_t id) { return find(id) != nullptr; };
+  if (piece.starts_call)
+    return at.frames.resume(piece.bytes, is_open) ? 0 : piece.bytes.size();
+  if (at.after_hole && piece.bytes.size() <= kLongestEnd)
+    return at.frames.resume_at_end(piece.bytes, is_open);
+  return piece.bytes.size();
 }
 
 void Decoder::follow(Direction direction, FrameReader::Input input, Sink& sink)

@@ -56,6 +56,7 @@ private:
     bool block_missing = false;  // a part of it was not captured
     bool block_ends_stream = false;
     bool block_counts = false;  // it is not of a push
+    bool after_hole = false;
   };
 
   Side& side(Direction direction) { return sides_[static_cast<std::size_t>(direction)]; }
@@ -64,6 +65,7 @@ private:
     return sides_[static_cast<std::size_t>(direction)];
   }
 
+  std::size_t resume(Side& at, const protocols::Piece& piece);
   void follow(Direction direction, FrameReader::Input input, Sink& sink);
   void begins(Direction direction);
   void content(Direction direction, const Event& event, Sink& sink);

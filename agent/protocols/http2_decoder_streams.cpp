@@ -187,8 +187,9 @@ void Decoder::response_head(std::uint32_t id, std::uint64_t time_ns, Sink& sink)
   const bool better = stream->status == 0 && fields.status() != 0;
   if ((stream->answered && !better) || (fields.status() == 0 && !fields.may_have_status()))
     return;
-  // A head without the fields that are unknown is none where the response has begun.
-  if (fields.status() == 0 && stream->unsure)
+  // Trailers, perhaps, of an answer whose head was not seen.
+  const bool may_be_late = stream->unsure || stream->may_be_answered;
+  if (fields.status() == 0 && may_be_late && at.block_ends_stream)
     return;
   stream->answered = true;
   stream->may_be_answered = false;

@@ -124,7 +124,8 @@ Match begins_with_frames(std::string_view bytes, Direction from, std::uint32_t m
 
 std::optional<Direction> told_direction(std::string_view bytes)
 {
-  // Indices of the static table (RFC 7541 appendix A): those of requests' pseudo fields, of :status.
+  // Indices of the static table (RFC 7541 appendix A): those of requests' pseudo fields, of
+  // :status.
   constexpr unsigned kLastOfRequests = 7;
   constexpr unsigned kLastOfResponses = 14;
   while (bytes.size() > kHeaderBytes) {
@@ -153,9 +154,7 @@ bool FrameReader::resume(std::string_view bytes, const std::function<bool(std::u
     state_ = State::kPreface;
     return true;
   }
-  const auto most = highest_ == 0 ? kStreamMask : highest_ + kMostUnseen;
-  if (bytes.size() < kHeaderSize ||
-      begins_with_frames(bytes, from_, std::min(most, kStreamMask)) == Match::kNo)
+  if (bytes.size() < kHeaderSize || begins_with_frames(bytes, from_, most_stream()) == Match::kNo)
     return false;
   // A few bytes of anything may look like the beginning of one; small ones are written whole.
   const auto first = frame_of(bytes);
@@ -163,10 +162,43 @@ bool FrameReader::resume(std::string_view bytes, const std::function<bool(std::u
   const bool goes_on = (first.type == kData || first.holds_block()) && is_open(first.stream);
   if (bytes.size() < kHeaderSize + first.length && !asks && !goes_on)
     return false;
+  look_for_header();
+  return true;
+}
+
+std::size_t FrameReader::resume_at_end(std::string_view bytes,
+                                       const std::function<bool(std::uint32_t)>& is_open)
+{
+  const auto ends_with = [&](std::string_view rest) {
+    bool in_block = false;
+    while (rest.size() >= kHeaderSize && is_plausible(rest, from_, most_stream(), in_block)) {
+      const auto frame = frame_of(rest);
+      if (rest.size() < kHeaderSize + frame.length || (frame.stream != 0 && !is_open(frame.stream)))
+        return false;
+      in_block = frame.holds_block() && !frame.has(Frame::kEndHeaders);
+      rest.remove_prefix(kHeaderSize + frame.length);
+    }
+    return rest.empty() && !in_block;
+  };
+  for (std::size_t at = 0; at + kHeaderSize <= bytes.size(); ++at) {
+    if (!ends_with(bytes.substr(at)))
+      continue;
+    look_for_header();
+    return at;
+  }
+  return bytes.size();
+}
+
+std::uint32_t FrameReader::most_stream() const
+{
+  return highest_ == 0 ? kStreamMask : std::min(highest_ + kMostUnseen, kStreamMask);
+}
+
+void FrameReader::look_for_header()
+{
   state_ = State::kHeader;
   block_ = 0;
   collected_ = 0;
-  return true;
 }
 
 std::optional<FrameReader::Event> FrameReader::next(Input& input)

@@ -107,6 +107,10 @@ public:
   // Goes on with these bytes, the first ones of a call, if they look like frames; `is_open` knows
   // streams.
   bool resume(std::string_view bytes, const std::function<bool(std::uint32_t)>& is_open);
+  // The same with the last bytes of a call, of which the middle was not captured: returns how many
+  // of them come before frames of which the last one ends with them; all where there are none.
+  std::size_t resume_at_end(std::string_view bytes,
+                            const std::function<bool(std::uint32_t)>& is_open);
 
 private:
   enum class State : std::uint8_t {
@@ -129,6 +133,8 @@ private:
   std::string_view wrong() const;
   Event begin();
   Event end();
+  std::uint32_t most_stream() const;
+  void look_for_header();
   Event stop(Event::Kind kind, std::string_view reason = {});
   bool collects() const { return frame_.type == kRstStream || frame_.type == kGoAway; }
 

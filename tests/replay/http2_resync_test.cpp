@@ -261,6 +261,21 @@ TEST(Http2Holes, OverFramesLoseTheDirectionUntilACallBeginsWithFrames)
   EXPECT_THAT(at.closed(), ElementsAre("GET /d 200"));
 }
 
+// As of one write of 5 MB, of which the tap captures a beginning and an end.
+TEST(Http2Holes, AnAnswerCountsWhenItsCallEndsWithItsLastFrames)
+{
+  Holed at;
+  at.ask(at.asks.headers(1, request("GET", "/large"), kEnd));
+  std::string answer = at.answers.headers(1, response("200"));
+  for (int i = 0; i < 10; ++i)
+    answer += data(1, std::string(16'384, 'd'));
+  answer += data(1, std::string(100, 'd')) + data(1, "", kEnd);
+  at.answer(answer, 40'000, answer.size() - 40'000 - 4000);
+  at.ask(at.asks.headers(3, request("GET", "/a"), kEnd));
+  at.answer(at.answers.headers(3, response("200"), kEnd));
+  EXPECT_THAT(at.closed(), ElementsAre("GET /large 200 open", "GET /a 200"));
+}
+
 TEST(Http2Holes, AnAnswerWhoseHeadWasLostCountsByItsEnd)
 {
   Holed at;
