@@ -19,6 +19,7 @@ plain=0 tls=0 patterns=
 name=goweb-$$ # others may run one, too
 scrape() { curl -sSf --max-time 10 "http://127.0.0.1:$agent_port/metrics" >"$1"; }
 start_agent() {
+  rm -f "$work/probed"
   background sonde "$sonde" run "--web.listen-address=127.0.0.1:$agent_port" --control.socket="$work/control" "$@"
   agent_pid=$started
   until_true 60 curl -sSf "http://127.0.0.1:$agent_port/-/ready"
@@ -27,8 +28,12 @@ stop_agent() {
   kill "$agent_pid"
   wait "$agent_pid" || true
 }
-# Other programs on the machine may have theirs before.
-probed() { "$sonde" explain "$server_pid" "--control.socket=$work/control" | grep -q 'go_http: [1-9]'; }
+# Other programs on the machine may have theirs before. All of them: its parts come one after the other.
+probed() {
+  local now
+  now=$("$sonde" explain "$server_pid" "--control.socket=$work/control" | grep -o 'go_http: [1-9][0-9]*') || return
+  [ "$now" = "$(cat "$work/probed" 2>/dev/null)" ] || { echo "$now" >"$work/probed"; return 1; }
+}
 
 # serve ROUTER: on other ports each time.
 serve() {
