@@ -72,6 +72,19 @@ TEST(Http2Recognise, InTheMiddleEitherSideMayTellByItsFrames)
   EXPECT_EQ(recognised("", "", false), Match::kNeedMore);
 }
 
+TEST(Http2Recognise, InTheMiddleAHeadTellsWhoSpeaks)
+{
+  Writer asks;
+  Writer answers;
+  const auto get = asks.headers(7, request("GET", "/a"), kEndStream);
+  const auto missing = answers.headers(7, response("404"), kEndStream);
+  EXPECT_EQ(recognised(missing, "", false), Match::kNo);
+  EXPECT_EQ(recognised("", get, false), Match::kNo);
+  EXPECT_EQ(recognised(ping() + missing, "", false), Match::kNo);
+  EXPECT_EQ(recognised("", missing, false), Match::kYes);
+  EXPECT_EQ(recognised(ping() + get, "", false), Match::kYes);
+}
+
 // Of libraries that are fed from memory no handshake is seen, nor at first whose socket it is.
 TEST(Http2Recognise, ABeginningThatWasTakenForTheMiddleByThePrefaceOfWhoeverWritesIt)
 {

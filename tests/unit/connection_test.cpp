@@ -45,6 +45,17 @@ TEST(Connection, TakesTheFirstSpeakerForTheClientWhenNobodyKnows)
   EXPECT_EQ(one.log, Log{"s a"});
 }
 
+TEST(Connection, BeginsAnewWhenItsSocketKnowsThatTheGuessWasWrong)
+{
+  Watched one(SONDE_SOCKET_ROLE_UNKNOWN, false);
+  one.received("Q a\n");
+  ASSERT_EQ(one.connection().role(), Role::kServer);
+  one.connection().hint_at(SONDE_SOCKET_ROLE_CLIENT);
+  one.sent("Q b\n");
+  one.received("A b\n");
+  EXPECT_EQ(one.log, Log{"c b"});
+}
+
 TEST(Connection, RecognisesAServerThatSpeaksFirst)
 {
   Watched server(SONDE_SOCKET_ROLE_UNKNOWN);
