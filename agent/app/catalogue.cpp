@@ -35,9 +35,9 @@ std::vector<CatalogueSection> catalogue()
 {
   auto sections = catalogue(families(), collectors(), scrape_metrics(), self_metrics());
   // Behind the probe families: their metrics come from the socket tap.
-  auto at = std::ranges::find_if(sections, [](const CatalogueSection& section) {
-    return section.title.starts_with("collector ");
-  });
+  auto at = sections.begin() + std::ranges::count_if(families(), [](const Family* family) {
+              return !family->metrics.empty();
+            });
   for (const auto* protocol : protocols::protocols())
     if (!protocol->metrics.empty())
       at = sections.insert(at, {fmt::format("protocol {}", protocol->name), protocol->metrics}) + 1;

@@ -90,7 +90,7 @@ std::string_view code_of(const Exchange& exchange, const Recorder& recorder)
     return exchange.status;
   const bool canceled =
       recorder.role() == Role::kServer || exchange.end == Exchange::End::kClientClosed;
-  return code_name(canceled ? 1 : 14);
+  return code_name(canceled ? kCanceled : kUnavailable);
 }
 
 void record_messages(const Exchange& exchange, Recorder& recorder)
@@ -126,24 +126,23 @@ void record_call(const Exchange& exchange, Recorder& recorder)
 
 std::string_view code_name(std::uint32_t code)
 {
-  // In the order of their numbers.
-  constexpr std::array<std::string_view, 17> kCodes = {"OK",
-                                                       "Canceled",
-                                                       "Unknown",
-                                                       "InvalidArgument",
-                                                       "DeadlineExceeded",
-                                                       "NotFound",
-                                                       "AlreadyExists",
-                                                       "PermissionDenied",
-                                                       "ResourceExhausted",
-                                                       "FailedPrecondition",
-                                                       "Aborted",
-                                                       "OutOfRange",
-                                                       "Unimplemented",
-                                                       "Internal",
-                                                       "Unavailable",
-                                                       "DataLoss",
-                                                       "Unauthenticated"};
+  constexpr std::array<std::string_view, kUnauthenticated + 1> kCodes = {"OK",
+                                                                         "Canceled",
+                                                                         "Unknown",
+                                                                         "InvalidArgument",
+                                                                         "DeadlineExceeded",
+                                                                         "NotFound",
+                                                                         "AlreadyExists",
+                                                                         "PermissionDenied",
+                                                                         "ResourceExhausted",
+                                                                         "FailedPrecondition",
+                                                                         "Aborted",
+                                                                         "OutOfRange",
+                                                                         "Unimplemented",
+                                                                         "Internal",
+                                                                         "Unavailable",
+                                                                         "DataLoss",
+                                                                         "Unauthenticated"};
   return code < kCodes.size() ? kCodes.at(code) : "Unknown";
 }
 

@@ -13,7 +13,28 @@ namespace sonde::grpc {
 
 extern const protocols::Protocol protocol;
 
-// As go-grpc-middleware spells it; `Unknown` for what is none of 0 to 16.
+// Status codes by their numbers.
+enum Code : std::uint8_t {
+  kOk,
+  kCanceled,
+  kUnknown,
+  kInvalidArgument,
+  kDeadlineExceeded,
+  kNotFound,
+  kAlreadyExists,
+  kPermissionDenied,
+  kResourceExhausted,
+  kFailedPrecondition,
+  kAborted,
+  kOutOfRange,
+  kUnimplemented,
+  kInternal,
+  kUnavailable,
+  kDataLoss,
+  kUnauthenticated,
+};
+
+// As go-grpc-middleware spells it; `Unknown` for what is none of them.
 std::string_view code_name(std::uint32_t code);
 
 // `path` is /package.Service/Method; the role and the peer are the recorder's.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 namespace sonde::grpc {
 
@@ -47,6 +48,9 @@ public:
   bool follows() const { return follows_; }
   // Whole ones.
   std::uint64_t count() const { return count_; }
+  // Those since the last tell(), which counts them as told.
+  std::uint64_t untold() const { return count_ - told_; }
+  std::uint64_t tell() { return count_ - std::exchange(told_, count_); }
   // Ends between two of them.
   bool even() const { return follows_ && prefix_ == 0; }
   std::uint64_t left() const { return follows_ ? left_ : 0; }
@@ -65,6 +69,7 @@ private:
 
   std::uint64_t left_ = 0;  // of the message's body
   std::uint64_t count_ = 0;
+  std::uint64_t told_ = 0;
   std::uint32_t length_ = 0;
   std::uint8_t prefix_ = 0;  // bytes of it that have come
   bool follows_ = true;

@@ -19,8 +19,7 @@ Match recognise_start(const protocols::Heads& heads)
 {
   const auto seen = heads.to_server.substr(0, kClientPreface.size());
   if (!kClientPreface.starts_with(seen) ||
-      (!heads.to_client.empty() &&
-       begins_with_frames(heads.to_client, Direction::kToClient) == Match::kNo))
+      begins_with_frames(heads.to_client, Direction::kToClient) == Match::kNo)
     return Match::kNo;
   return seen.size() == kClientPreface.size() ? Match::kYes : Match::kNeedMore;
 }
@@ -36,8 +35,7 @@ Match recognise(const protocols::Heads& heads)
                          ? Match::kYes
                          : begins_with_frames(heads.to_server, Direction::kToServer);
   const auto answered = begins_with_frames(heads.to_client, Direction::kToClient);
-  if ((asked == Match::kYes && !heads.to_server.empty()) ||
-      (answered == Match::kYes && !heads.to_client.empty()))
+  if (asked == Match::kYes || answered == Match::kYes)
     return Match::kYes;
   return asked == Match::kNo || answered == Match::kNo ? Match::kNo : Match::kNeedMore;
 }

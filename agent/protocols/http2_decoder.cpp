@@ -2,7 +2,6 @@
 #include "agent/protocols/http2_decoder.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 namespace sonde::http2 {
@@ -14,19 +13,10 @@ constexpr std::uint64_t kWorthSkipping = 4096;
 // Of the ends of calls that are captured.
 constexpr std::size_t kLongestEnd = 4096;
 
-std::uint32_t word_of(std::string_view bytes)
-{
-  std::uint32_t value = 0;
-  for (const char byte : bytes.substr(0, 4))
-    value = value << 8U | static_cast<unsigned char>(byte);
-  return value;
-}
-
 }  // namespace
 
 Decoder::Decoder(bool from_start)
-    : sides_{Side(Direction::kToServer, from_start), Side(Direction::kToClient, from_start)},
-      go_away_(std::numeric_limits<std::uint32_t>::max())
+    : sides_{Side(Direction::kToServer, from_start), Side(Direction::kToClient, from_start)}
 {
 }
 
@@ -69,7 +59,10 @@ void Decoder::follow(Direction direction, FrameReader::Input input, Sink& sink)
       begins(direction);
       break;
     case Event::Kind::kContent:
-      content(direction, *event, sink);
+      if (frames.frame().holds_block())
+        read_block(side(direction), *event, false, sink);
+      else
+        data_content(direction, *event);
       break;
     case Event::Kind::kEnd:
       ends(direction, *event, input.time_ns, sink);
@@ -93,32 +86,21 @@ void Decoder::begins(Direction direction)
   at.fields.clear();
   at.block_ns = at.frames.first_ns();
   at.block_read = true;
-  at.block_missing = false;
   at.block_ends_stream = frame.has(Frame::kEndStream) && frame.type == kHeaders;
   at.block_counts = frame.type == kHeaders && frame.stream % 2 == 1;
 }
 
-void Decoder::content(Direction direction, const Event& event, Sink& sink)
-{
-  auto& at = side(direction);
-  if (at.frames.frame().holds_block())
-    block_content(at, event, sink);
-  else
-    data_content(direction, event);
-}
-
-void Decoder::block_content(Side& at, const Event& event, Sink& sink)
+void Decoder::read_block(Side& at, const Event& event, bool last, Sink& sink)
 {
   if (event.hole > 0) {
-    at.block_missing = true;
+    at.block_read = false;
     at.fields.miss();
     at.headers.lose();
-    return;
   }
-  if (!at.block_read || at.block_missing)
+  if (!at.block_read)
     return;
   const auto outcome =
-      at.headers.feed(event.bytes, false, [&at](std::string_view name, std::string_view value) {
+      at.headers.feed(event.bytes, last, [&at](std::string_view name, std::string_view value) {
         at.fields.add(name, value);
       });
   if (outcome == HeaderBlocks::Outcome::kRead)
@@ -153,13 +135,13 @@ void Decoder::ends(Direction direction, const Event& event, std::uint64_t time_n
   const auto& frames = side(direction).frames;
   const auto& frame = frames.frame();
   if (frame.holds_block() && frames.block_ends())
-    block_ended(direction, time_ns, sink);
+    block_ended(direction, event, time_ns, sink);
   else if (frame.type == kData && frame.has(Frame::kEndStream))
     stream_ended(direction, frame.stream, time_ns, sink);
   else if (frame.type == kRstStream)
-    reset(direction, frame.stream, word_of(event.bytes), time_ns, sink);
+    reset(direction, frame.stream, word_at(event.bytes, 0), time_ns, sink);
   else if (frame.type == kGoAway && direction == Direction::kToClient)
-    go_away(word_of(event.bytes) & 0x7fff'ffffU);
+    go_away(word_at(event.bytes, 0) & kMostStream);
   else if (frame.type == kGoAway)
     client_left_ = true;
 }

@@ -53,7 +53,6 @@ private:
     Fields fields;               // of the present block
     std::uint64_t block_ns = 0;  // its first byte
     bool block_read = true;      // as far as it has come
-    bool block_missing = false;  // a part of it was not captured
     bool block_ends_stream = false;
     bool block_counts = false;  // it is not of a push
     bool after_hole = false;
@@ -68,13 +67,12 @@ private:
   std::size_t resume(Side& at, const protocols::Piece& piece);
   void follow(Direction direction, FrameReader::Input input, Sink& sink);
   void begins(Direction direction);
-  void content(Direction direction, const Event& event, Sink& sink);
-  void block_content(Side& side, const Event& event, Sink& sink);
+  void read_block(Side& at, const Event& event, bool last, Sink& sink);
   void data_content(Direction direction, const Event& event);
   void ends(Direction direction, const Event& event, std::uint64_t time_ns, Sink& sink);
   void lose(Direction direction);
 
-  void block_ended(Direction direction, std::uint64_t time_ns, Sink& sink);
+  void block_ended(Direction direction, const Event& event, std::uint64_t time_ns, Sink& sink);
   void request_head(std::uint32_t id, std::uint64_t time_ns, Sink& sink);
   void response_head(std::uint32_t id, std::uint64_t time_ns, Sink& sink);
   void stream_ended(Direction direction, std::uint32_t id, std::uint64_t time_ns, Sink& sink);
@@ -93,10 +91,10 @@ private:
 
   std::array<Side, 2> sides_;
   Streams streams_;
-  std::vector<std::uint32_t> touched_;  // by messages since the last call of tell_messages()
-  std::uint32_t last_asked_ = 0;        // the highest stream of a request
-  std::uint32_t go_away_;               // the highest that the server takes
-  bool client_left_ = false;            // it has said so
+  std::vector<std::uint32_t> touched_;   // by messages since the last call of tell_messages()
+  std::uint32_t last_asked_ = 0;         // the highest stream of a request
+  std::uint32_t go_away_ = kMostStream;  // the highest that the server takes
+  bool client_left_ = false;             // it has said so
   std::uint32_t in_flight_ = 0;
   std::size_t unasked_ = 0;  // streams of which only the answer was seen
 };

@@ -17,38 +17,31 @@ constexpr std::uint32_t kCancel = 8;
 constexpr std::uint32_t kEnhanceYourCalm = 11;
 constexpr std::uint32_t kInadequateSecurity = 12;
 
-// Of gRPC.
-constexpr std::uint8_t kCanceled = 1;
-constexpr std::uint8_t kDeadlineExceeded = 4;
-constexpr std::uint8_t kPermissionDenied = 7;
-constexpr std::uint8_t kResourceExhausted = 8;
-constexpr std::uint8_t kInternal = 13;
-
 // "HTTP to gRPC Status Code Mapping", for what did not come from a gRPC server.
-std::uint8_t code_of_status(std::uint16_t status)
+grpc::Code code_of_status(std::uint16_t status)
 {
   switch (status) {
   case 400:
-    return 13;  // Internal
+    return grpc::kInternal;
   case 401:
-    return 16;  // Unauthenticated
+    return grpc::kUnauthenticated;
   case 403:
-    return kPermissionDenied;
+    return grpc::kPermissionDenied;
   case 404:
-    return 12;  // Unimplemented
+    return grpc::kUnimplemented;
   case 429:
   case 502:
   case 503:
   case 504:
-    return 14;  // Unavailable
+    return grpc::kUnavailable;
   default:
-    return 2;  // Unknown
+    return grpc::kUnknown;
   }
 }
 
 // "gRPC over HTTP2", Errors. Who cancels when its time is up says no more than CANCEL; the clock
 // runs from a little before the head is written.
-std::uint8_t code_of_reset(std::uint32_t error, const Stream& stream, std::uint64_t time_ns)
+grpc::Code code_of_reset(std::uint32_t error, const Stream& stream, std::uint64_t time_ns)
 {
   constexpr std::uint64_t kEarly = 2'000'000;
   switch (error) {
@@ -56,14 +49,14 @@ std::uint8_t code_of_reset(std::uint32_t error, const Stream& stream, std::uint6
     const auto took_ns = time_ns - std::min(time_ns, stream.request_first_ns);
     const bool late = stream.timeout_ns > 0 &&
                       took_ns + std::max(kEarly, stream.timeout_ns / 64) >= stream.timeout_ns;
-    return late ? kDeadlineExceeded : kCanceled;
+    return late ? grpc::kDeadlineExceeded : grpc::kCanceled;
   }
   case kEnhanceYourCalm:
-    return kResourceExhausted;
+    return grpc::kResourceExhausted;
   case kInadequateSecurity:
-    return kPermissionDenied;
+    return grpc::kPermissionDenied;
   default:
-    return kInternal;
+    return grpc::kInternal;
   }
 }
 
@@ -91,17 +84,14 @@ std::string_view status_text(std::uint16_t status, fmt::basic_memory_buffer<char
 
 }  // namespace
 
-void Decoder::block_ended(Direction direction, std::uint64_t time_ns, Sink& sink)
+void Decoder::block_ended(Direction direction,
+                          const Event& event,
+                          std::uint64_t time_ns,
+                          Sink& sink)
 {
   auto& at = side(direction);
   const auto id = at.frames.frame().stream;
-  if (at.block_read && !at.block_missing) {
-    const auto outcome = at.headers.feed({}, true, [](std::string_view, std::string_view) {});
-    if (outcome == HeaderBlocks::Outcome::kMalformed)
-      sink.malformed("header_block");
-    if (outcome != HeaderBlocks::Outcome::kRead)
-      at.fields.miss();
-  }
+  read_block(at, event, true, sink);
   if (!at.block_counts)
     return;
   if (direction == Direction::kToServer)
@@ -283,8 +273,8 @@ void Decoder::emit(Stream& stream, End how, std::uint64_t time_ns, Sink& sink)
   };
   if (call) {
     exchange.within = &grpc::protocol;
-    exchange.request_messages = stream.request_messages.count() - stream.request_told;
-    exchange.response_messages = stream.response_messages.count() - stream.response_told;
+    exchange.request_messages = stream.request_messages.untold();
+    exchange.response_messages = stream.response_messages.untold();
     exchange.status = how == End::kComplete ? call_status(stream) : std::string_view{};
   }
   sink.exchange(exchange);
@@ -298,11 +288,9 @@ void Decoder::tell_messages(Sink& sink)
       continue;
     sink.progress({.operation = stream->method,
                    .target = stream->path,
-                   .request_messages = stream->request_messages.count() - stream->request_told,
-                   .response_messages = stream->response_messages.count() - stream->response_told,
+                   .request_messages = stream->request_messages.tell(),
+                   .response_messages = stream->response_messages.tell(),
                    .within = &grpc::protocol});
-    stream->request_told = stream->request_messages.count();
-    stream->response_told = stream->response_messages.count();
   }
   touched_.clear();
 }

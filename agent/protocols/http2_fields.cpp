@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 
+#include "agent/protocols/grpc_counted.hpp"
 #include "agent/protocols/http_counted.hpp"
 
 namespace sonde::http2 {
@@ -12,8 +13,6 @@ namespace sonde::http2 {
 namespace {
 
 constexpr std::size_t kLongestPath = 1024;
-constexpr std::uint8_t kLastCode = 16;
-constexpr std::uint8_t kUnknownCode = 2;
 
 std::optional<std::uint32_t> number_of(std::string_view text, std::size_t most_digits)
 {
@@ -65,7 +64,7 @@ void Fields::add(std::string_view name, std::string_view value)
 {
   if (name.empty()) {
     ++unknown_;
-    if (const auto code = number_of(value, 2); code && *code <= kLastCode) {
+    if (const auto code = number_of(value, 2); code && *code <= grpc::kUnauthenticated) {
       ++nameless_;
       nameless_code_ = static_cast<std::uint8_t>(*code);
     }
@@ -78,8 +77,10 @@ void Fields::add(std::string_view name, std::string_view value)
   } else if (name == "content-type") {
     type_ = names_grpc(value) ? Type::kGrpc : Type::kOther;
   } else if (name == "grpc-status") {
-    const auto code = number_of(value, 10).value_or(kUnknownCode);
-    code_ = code <= kLastCode ? static_cast<std::uint8_t>(code) : kUnknownCode;
+    const auto code = number_of(value, 10);
+    code_ = grpc::kUnknown;
+    if (code && *code <= grpc::kUnauthenticated)
+      code_ = static_cast<std::uint8_t>(*code);
   } else if (name == "grpc-timeout") {
     timeout_ns_ = timeout_of(value);
   }

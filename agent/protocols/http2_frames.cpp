@@ -10,8 +10,6 @@ namespace {
 using protocols::Direction;
 using protocols::Match;
 
-constexpr std::size_t kHeaderBytes = 9;
-constexpr std::uint32_t kStreamMask = 0x7fff'ffff;
 constexpr std::uint32_t kPriorityBytes = 5;
 constexpr std::uint32_t kPromiseBytes = 4;
 // SETTINGS_MAX_FRAME_SIZE is at most 2^24-1; nobody announces more than this.
@@ -23,18 +21,12 @@ std::uint32_t byte_at(std::string_view bytes, std::size_t at)
   return static_cast<unsigned char>(bytes[at]);
 }
 
-std::uint32_t word_at(std::string_view bytes, std::size_t at)
-{
-  return byte_at(bytes, at) << 24U | byte_at(bytes, at + 1) << 16U | byte_at(bytes, at + 2) << 8U |
-         byte_at(bytes, at + 3);
-}
-
 Frame frame_of(std::string_view header)
 {
   return {.length = word_at(header, 0) >> 8U,
           .type = static_cast<std::uint8_t>(header[3]),
           .flags = static_cast<std::uint8_t>(header[4]),
-          .stream = word_at(header, 5) & kStreamMask};
+          .stream = word_at(header, 5) & kMostStream};
 }
 
 struct Shape {
@@ -100,6 +92,12 @@ bool is_plausible(std::string_view header, Direction from, std::uint32_t most, b
 
 }  // namespace
 
+std::uint32_t word_at(std::string_view bytes, std::size_t at)
+{
+  return byte_at(bytes, at) << 24U | byte_at(bytes, at + 1) << 16U | byte_at(bytes, at + 2) << 8U |
+         byte_at(bytes, at + 3);
+}
+
 Match begins_with_frames(std::string_view bytes, Direction from, std::uint32_t most)
 {
   bool headers = false;
@@ -154,13 +152,13 @@ bool FrameReader::resume(std::string_view bytes, const std::function<bool(std::u
     state_ = State::kPreface;
     return true;
   }
-  if (bytes.size() < kHeaderSize || begins_with_frames(bytes, from_, most_stream()) == Match::kNo)
+  if (bytes.size() < kHeaderBytes || begins_with_frames(bytes, from_, most_stream()) == Match::kNo)
     return false;
   // A few bytes of anything may look like the beginning of one; small ones are written whole.
   const auto first = frame_of(bytes);
   const bool asks = first.type == kHeaders && from_ == Direction::kToServer;
   const bool goes_on = (first.type == kData || first.holds_block()) && is_open(first.stream);
-  if (bytes.size() < kHeaderSize + first.length && !asks && !goes_on)
+  if (bytes.size() < kHeaderBytes + first.length && !asks && !goes_on)
     return false;
   look_for_header();
   return true;
@@ -171,16 +169,17 @@ std::size_t FrameReader::resume_at_end(std::string_view bytes,
 {
   const auto ends_with = [&](std::string_view rest) {
     bool in_block = false;
-    while (rest.size() >= kHeaderSize && is_plausible(rest, from_, most_stream(), in_block)) {
+    while (rest.size() >= kHeaderBytes && is_plausible(rest, from_, most_stream(), in_block)) {
       const auto frame = frame_of(rest);
-      if (rest.size() < kHeaderSize + frame.length || (frame.stream != 0 && !is_open(frame.stream)))
+      if (rest.size() < kHeaderBytes + frame.length ||
+          (frame.stream != 0 && !is_open(frame.stream)))
         return false;
       in_block = frame.holds_block() && !frame.has(Frame::kEndHeaders);
-      rest.remove_prefix(kHeaderSize + frame.length);
+      rest.remove_prefix(kHeaderBytes + frame.length);
     }
     return rest.empty() && !in_block;
   };
-  for (std::size_t at = 0; at + kHeaderSize <= bytes.size(); ++at) {
+  for (std::size_t at = 0; at + kHeaderBytes <= bytes.size(); ++at) {
     if (!ends_with(bytes.substr(at)))
       continue;
     look_for_header();
@@ -191,7 +190,7 @@ std::size_t FrameReader::resume_at_end(std::string_view bytes,
 
 std::uint32_t FrameReader::most_stream() const
 {
-  return highest_ == 0 ? kStreamMask : std::min(highest_ + kMostUnseen, kStreamMask);
+  return highest_ == 0 ? kMostStream : std::min(highest_ + kMostUnseen, kMostStream);
 }
 
 void FrameReader::look_for_header()
@@ -251,11 +250,11 @@ std::optional<FrameReader::Event> FrameReader::header(Input& input)
     return stop(Event::Kind::kLost);
   if (collected_ == 0)
     first_ns_ = input.time_ns;
-  const auto here = input.bytes.substr(0, kHeaderSize - collected_);
+  const auto here = input.bytes.substr(0, kHeaderBytes - collected_);
   std::ranges::copy(here, small_.begin() + collected_);
   collected_ = static_cast<std::uint8_t>(collected_ + here.size());
   input.bytes.remove_prefix(here.size());
-  if (collected_ < kHeaderSize)
+  if (collected_ < kHeaderBytes)
     return std::nullopt;
   collected_ = 0;
   frame_ = frame_of({small_.data(), small_.size()});

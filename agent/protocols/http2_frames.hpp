@@ -13,6 +13,13 @@
 
 namespace sonde::http2 {
 
+// Of a frame's header; and the largest stream that there can be.
+inline constexpr std::size_t kHeaderBytes = 9;
+inline constexpr std::uint32_t kMostStream = 0x7fff'ffff;
+
+// Four bytes as a number.
+std::uint32_t word_at(std::string_view bytes, std::size_t at);
+
 inline constexpr std::string_view kClientPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 enum FrameType : std::uint8_t {
@@ -51,7 +58,7 @@ struct Frame {
 // middle. No stream is above `most`.
 protocols::Match begins_with_frames(std::string_view bytes,
                                     protocols::Direction from,
-                                    std::uint32_t most = 0x7fff'ffff);
+                                    std::uint32_t most = kMostStream);
 
 // Whither a call passes that begins with these frames, by the first field of its first head.
 std::optional<protocols::Direction> told_direction(std::string_view bytes);
@@ -122,7 +129,6 @@ private:
     kPadding,
     kLost,
   };
-  static constexpr std::size_t kHeaderSize = 9;
   // Streams that may have been opened while nothing was seen.
   static constexpr std::uint32_t kMostUnseen = 1U << 16U;
 
@@ -143,7 +149,7 @@ private:
   std::uint8_t collected_ = 0;  // bytes in small_
   std::uint8_t padding_ = 0;
   std::uint8_t front_ = 0;
-  std::array<char, kHeaderSize> small_{};
+  std::array<char, kHeaderBytes> small_{};
   Frame frame_;
   std::uint32_t left_ = 0;     // of the content
   std::uint32_t block_ = 0;    // the stream of a header block that goes on

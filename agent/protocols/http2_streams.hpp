@@ -24,8 +24,6 @@ struct Stream {
   std::uint64_t timeout_ns = 0;
   grpc::Messages request_messages;
   grpc::Messages response_messages;
-  std::uint64_t request_told = 0;  // messages
-  std::uint64_t response_told = 0;
   std::uint16_t status = 0;
   std::optional<std::uint8_t> code;
   std::optional<std::uint32_t> reset_error;  // the server's, seen before the request
@@ -50,10 +48,7 @@ struct Stream {
     return named && (method == "POST" || method == "unknown") && request_messages.count() > 0 &&
            request_messages.follows() && response_messages.follows();
   }
-  std::uint64_t untold() const
-  {
-    return request_messages.count() - request_told + response_messages.count() - response_told;
-  }
+  std::uint64_t untold() const { return request_messages.untold() + response_messages.untold(); }
 };
 
 using Streams = std::unordered_map<std::uint32_t, Stream>;
